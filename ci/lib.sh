@@ -1,0 +1,81 @@
+# Shared by the scripts beside it: where things are kept, and how what is missing gets installed. Source it, don't run it.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/ossai
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+export RUST_BACKTRACE=0
+mkdir -p "$CACHE"
+
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# need PROGRAM PACKAGE: installs a Debian package unless the program is there.
+need() {
+  command -v "$1" >/dev/null 2>&1 && return
+  local sudo=''
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  command -v apt-get >/dev/null 2>&1 || die "$1 is missing: install it (Debian: $2)"
+  say "installing $2"
+  [ -n "${APT_UPDATED:-}" ] || $sudo apt-get update -qq
+  APT_UPDATED=1
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$2" >/dev/null
+}
+
+need_rust() {
+  command -v cargo >/dev/null 2>&1 || die "cargo is missing: install Rust 1.89 or newer"
+  need cc gcc
+}
+
+# venv NAME PACKAGE…: a Python environment in the cache with exactly these packages; prints its python.
+venv() {
+  local name=$1 dir=$CACHE/venv-$1 want
+  shift
+  want=$(printf '%s\n' "$@" | sort)
+  need python3 python3
+  if [ "$(cat "$dir/.packages" 2>/dev/null)" != "$want" ]; then
+    say "python packages for $name: $*"
+    rm -rf "$dir"
+    python3 -m venv "$dir" 2>/dev/null || { need_venv; python3 -m venv "$dir"; }
+    "$dir/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2
+    printf '%s\n' "$want" >"$dir/.packages"
+  fi
+  printf '%s\n' "$dir/bin/python"
+}
+
+need_venv() {
+  local sudo=''
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq python3-venv >/dev/null
+}
+
+# node_modules NAME PACKAGE…: a folder in the cache with exactly these npm packages; prints the folder.
+node_modules() {
+  local name=$1 dir=$CACHE/node-$1 want
+  shift
+  want=$(printf '%s\n' "$@" | sort)
+  need node nodejs
+  need npm npm
+  if [ "$(cat "$dir/.packages" 2>/dev/null)" != "$want" ]; then
+    say "npm packages for $name: $*"
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    (cd "$dir" && npm init -y >/dev/null && npm install --silent --no-audit --no-fund --ignore-scripts "$@" >&2)
+    printf '%s\n' "$want" >"$dir/.packages"
+  fi
+  printf '%s\n' "$dir"
+}
+
+# wait_for URL: until it answers, at most 30 s.
+wait_for() {
+  local i
+  for i in $(seq 300); do
+    python3 - "$1" <<'PY' 2>/dev/null && return
+import sys, urllib.request
+urllib.request.urlopen(sys.argv[1], timeout=1)
+PY
+    sleep 0.1
+  done
+  die "$1 did not answer within 30 s"
+}

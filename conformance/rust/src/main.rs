@@ -1,0 +1,177 @@
+//! The conformance cases against the Rust client, on the direct road.
+//!
+//! `rust-runner CASES [--only TEXT] [--jobs N]`: prints each failure, exits 1 when there was one.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conformance::case::{Op, Road};
+use conformance::load::load_all;
+use conformance::runner::{Client, Driver, EventSink, Invocation, Setup, run_case};
+use conformance::upstream_process::Upstream;
+use ossai::{
+    CallOptions, CompletionRequest, Config, EmbeddingRequest, Error, ErrorKind, EstimateOptions,
+    StreamEvent,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+struct Direct;
+struct Open(ossai::Client);
+
+fn fields(error: &Error) -> Value {
+    serde_json::to_value(error).unwrap_or_default()
+}
+
+fn value(answer: impl Serialize) -> Result<Value, Value> {
+    serde_json::to_value(answer).map_err(|e| json!({"kind": "internal", "message": e.to_string()}))
+}
+
+/// A request of the wrong shape never reaches a Rust client; what serde says stands for its error.
+fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Value> {
+    serde_json::from_value(value.clone())
+        .map_err(|e| fields(&Error::new(ErrorKind::InvalidRequest, e.to_string())))
+}
+
+impl Driver for Direct {
+    type Client = Open;
+
+    async fn open(&self, setup: Setup) -> Result<Open, Value> {
+        let config = Config::from_json(&setup.config.to_string()).map_err(|e| fields(&e))?;
+        ossai::Client::new(config).map(Open).map_err(|e| fields(&e))
+    }
+}
+
+impl Client for Open {
+    async fn call(&self, call: Invocation, mut events: EventSink) -> Result<Value, Value> {
+        let client = &self.0;
+        let options: CallOptions = typed(&call.options)?;
+        let failed = |error: Error| fields(&error);
+        match call.op {
+            Op::Complete => {
+                let request: CompletionRequest = typed(&call.request)?;
+                value(
+                    client
+                        .complete_with(request, options)
+                        .await
+                        .map_err(failed)?,
+                )
+            }
+            Op::Stream => {
+                let request: CompletionRequest = typed(&call.request)?;
+                let mut stream = client.stream_with(request, options).await.map_err(failed)?;
+                let mut answer = Value::Null;
+                while let Some(event) = stream.next().await {
+                    let event = event.map_err(failed)?;
+                    if let StreamEvent::End { completion } = &event {
+                        answer = value(completion)?;
+                    }
+                    events.event(value(&event)?).await;
+                }
+                Ok(answer)
+            }
+            Op::Embed => {
+                let request: EmbeddingRequest = typed(&call.request)?;
+                value(client.embed_with(request, options).await.map_err(failed)?)
+            }
+            Op::Models => value(client.models(None).await.map_err(failed)?),
+            Op::Health => value(client.health().await.map_err(failed)?),
+            Op::Count => value(client.count(&typed(&call.request)?).map_err(failed)?),
+            Op::Estimate => {
+                let options = EstimateOptions::default();
+                value(
+                    client
+                        .estimate(&typed(&call.request)?, &options)
+                        .map_err(failed)?,
+                )
+            }
+            Op::Lookup => {
+                let request: CompletionRequest = typed(&call.request)?;
+                value(
+                    client
+                        .lookup(&Arc::new(request), &Arc::new(options))
+                        .map_err(failed)?,
+                )
+            }
+        }
+    }
+
+    async fn stats(&self) -> Value {
+        serde_json::to_value(self.0.stats()).unwrap_or_default()
+    }
+
+    async fn close(&self) {
+        self.0.close(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let option = |name: &str| {
+        arguments
+            .iter()
+            .position(|a| a == name)
+            .and_then(|i| arguments.get(i + 1))
+    };
+    let folder = arguments
+        .first()
+        .map_or("conformance/cases", String::as_str);
+    let cases = match load_all(Path::new(folder)) {
+        Ok(cases) => cases,
+        Err(faults) => {
+            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let upstream = match Upstream::here().await {
+        Ok(upstream) => Arc::new(upstream),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let jobs = option("--jobs").and_then(|n| n.parse().ok()).unwrap_or(4);
+    let places = Arc::new(Semaphore::new(jobs));
+    let mut running = JoinSet::new();
+    for case in cases {
+        if option("--only").is_some_and(|only| !case.id.contains(only))
+            || !case.roads.contains(&Road::Direct)
+        {
+            continue;
+        }
+        let (upstream, places) = (upstream.clone(), places.clone());
+        running.spawn(async move {
+            let _place = places.acquire().await;
+            run_case(&case, Road::Direct, &Direct, &upstream).await
+        });
+    }
+    let mut reports = running.join_all().await;
+    reports.sort_by(|a, b| a.id.cmp(&b.id));
+    let failed: Vec<_> = reports
+        .iter()
+        .filter(|report| !report.failures.is_empty())
+        .collect();
+    for report in &failed {
+        println!("FAIL {}", report.id);
+        report
+            .failures
+            .iter()
+            .for_each(|failure| println!("     {failure}"));
+    }
+    println!(
+        "{} of {} cases pass",
+        reports.len() - failed.len(),
+        reports.len()
+    );
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,236 @@
+//! The first tier: answers in this process, looked up on the caller's thread.
+//!
+//! Bounded by bytes, not by entries: one long answer weighs as much as a thousand short ones. Time is the client's
+//! clock, checked on reading, so that a jump of the wall clock neither revives nor loses anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::key::Key;
+use crate::types::{Completion, EmbeddingResponse, StreamEvent};
+
+/// A kept answer.
+#[derive(Debug)]
+pub(crate) enum Value {
+    Completion {
+        completion: Arc<Completion>,
+        /// The events of a streamed answer, to be replayed with their boundaries.
+        events: Option<Arc<[StreamEvent]>>,
+    },
+    Embedding(Arc<EmbeddingResponse>),
+}
+
+/// A kept answer and its times, on the client's monotonic clock.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) value: Value,
+    pub(crate) stored_at: Duration,
+    pub(crate) expires_at: Duration,
+    bytes: u32,
+}
+
+/// Key, pointers and the cache's own bookkeeping for one entry.
+const ENTRY_OVERHEAD: usize = 256;
+
+impl Entry {
+    pub(crate) fn new(value: Value, now: Duration, ttl: Duration) -> Self {
+        let bytes = ENTRY_OVERHEAD
+            + match &value {
+                Value::Completion { completion, events } => {
+                    completion_bytes(completion)
+                        + events.as_ref().map_or(0, |events| {
+                            events
+                                .iter()
+                                .map(|event| size_of::<StreamEvent>() + event_bytes(event))
+                                .sum()
+                        })
+                }
+                Value::Embedding(response) => {
+                    response
+                        .embeddings
+                        .iter()
+                        .map(|e| 32 + e.vector.len() * 4)
+                        .sum::<usize>()
+                        + 512
+                }
+            };
+        Self {
+            value,
+            stored_at: now,
+            expires_at: now.saturating_add(ttl),
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+fn completion_bytes(completion: &Completion) -> usize {
+    // Text stands in `text` and in its part; the rest is small and counted roughly through JSON where it is open-ended.
+    size_of::<Completion>()
+        + completion.text.len() * 2
+        + completion.parts.len() * 128
+        + completion
+            .tool_calls()
+            .map(|call| call.arguments.len() + call.name.len() + call.id.len())
+            .sum::<usize>()
+        + completion.raw_usage.as_ref().map_or(0, json_bytes)
+        + completion.extra.values().map(json_bytes).sum::<usize>()
+        + completion
+            .parts
+            .iter()
+            .map(|part| match part {
+                crate::types::OutputPart::Reasoning(reasoning) => {
+                    reasoning.text.len()
+                        + reasoning.signature.as_ref().map_or(0, String::len)
+                        + reasoning.redacted.as_ref().map_or(0, String::len)
+                }
+                crate::types::OutputPart::Other(value) => json_bytes(value),
+                _ => 0,
+            })
+            .sum::<usize>()
+}
+
+/// Heap bytes of an event, for bounds.
+pub(crate) fn event_bytes(event: &StreamEvent) -> usize {
+    match event {
+        StreamEvent::TextDelta { text, .. } | StreamEvent::RefusalDelta { text, .. } => text.len(),
+        StreamEvent::ReasoningDelta {
+            text,
+            signature,
+            redacted,
+            ..
+        } => {
+            text.len()
+                + signature.as_ref().map_or(0, String::len)
+                + redacted.as_ref().map_or(0, String::len)
+        }
+        StreamEvent::ToolCallStart { id, name, .. } => id.len() + name.len(),
+        StreamEvent::ToolCallDelta { arguments, .. } => arguments.len(),
+        StreamEvent::Part { part, .. } => json_bytes(part),
+        StreamEvent::Usage { raw, .. } => raw.as_ref().map_or(0, json_bytes),
+        StreamEvent::Extra { fields } => fields.values().map(json_bytes).sum(),
+        _ => 64,
+    }
+}
+
+fn json_bytes(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    32 + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(json_bytes).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| 64 + name.len() + json_bytes(value))
+            .sum(),
+        _ => 0,
+    }
+}
+
+/// The memory tier.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    entries: moka::sync::Cache<Key, Arc<Entry>>,
+    max_bytes: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(max_bytes: u64) -> Self {
+        let entries = moka::sync::Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_, entry: &Arc<Entry>| entry.bytes)
+            .build();
+        Self { entries, max_bytes }
+    }
+
+    /// The answer kept under `key`, if it is no older than `max_age`.
+    pub(crate) fn get(
+        &self,
+        key: &Key,
+        now: Duration,
+        max_age: Option<Duration>,
+    ) -> Option<Arc<Entry>> {
+        let entry = self.entries.get(key)?;
+        if entry.expires_at <= now {
+            self.entries.invalidate(key);
+            return None;
+        }
+        let age = now.saturating_sub(entry.stored_at);
+        max_age
+            .is_none_or(|max_age| age <= max_age)
+            .then_some(entry)
+    }
+
+    pub(crate) fn put(&self, key: Key, entry: Entry) {
+        // The cache beneath evicts later; what is over the whole bound must not be there even for a moment.
+        if u64::from(entry.bytes) <= self.max_bytes {
+            self.entries.insert(key, Arc::new(entry));
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.entries.invalidate_all();
+    }
+
+    /// Entries and bytes held, after pending evictions.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        self.entries.run_pending_tasks();
+        (self.entries.entry_count(), self.entries.weighted_size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str, now: u64, ttl: u64) -> Entry {
+        let completion = Arc::new(Completion {
+            text: text.into(),
+            ..Completion::default()
+        });
+        Entry::new(
+            Value::Completion {
+                completion,
+                events: None,
+            },
+            Duration::from_millis(now),
+            Duration::from_millis(ttl),
+        )
+    }
+
+    #[test]
+    fn an_answer_is_gone_at_its_expiry_and_too_old_beyond_max_age() {
+        let memory = Memory::new(1 << 20);
+        let key = Key([1; 32]);
+        memory.put(key, entry("a", 1_000, 500));
+        let at = Duration::from_millis;
+        assert!(memory.get(&key, at(1_499), None).is_some());
+        assert!(memory.get(&key, at(1_200), Some(at(199))).is_none());
+        assert!(memory.get(&key, at(1_200), Some(at(200))).is_some());
+        assert!(memory.get(&key, at(1_500), None).is_none());
+        assert!(
+            memory.get(&key, at(1_000), None).is_none(),
+            "it does not come back when the clock is asked earlier"
+        );
+    }
+
+    #[test]
+    fn the_bound_is_in_bytes_and_holds() {
+        let memory = Memory::new(100_000);
+        let long = "x".repeat(1_000);
+        for i in 0..1_000_u32 {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&i.to_le_bytes());
+            memory.put(Key(key), entry(&long, 0, 1_000_000));
+        }
+        let (entries, bytes) = memory.size();
+        assert!(bytes <= 100_000, "{bytes}");
+        assert!(entries > 10, "{entries}");
+    }
+
+    #[test]
+    fn an_answer_larger_than_the_whole_cache_is_not_kept() {
+        let memory = Memory::new(1_000);
+        memory.put(Key([1; 32]), entry(&"x".repeat(10_000), 0, 1_000));
+        memory.size();
+        assert!(memory.get(&Key([1; 32]), Duration::ZERO, None).is_none());
+    }
+}

@@ -1,0 +1,4 @@
+//! Answers kept for the same question.
+
+pub(crate) mod memory;
+pub(crate) mod policy;

@@ -1,0 +1,197 @@
+//! One try at an upstream, by whichever road.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use super::pipeline::{Failure, Flight, Success, Try};
+use crate::client::config::ProviderKind;
+use crate::client::route::{header_name, header_value};
+use crate::error::{Billed, Error, ErrorKind, Result};
+use crate::provider::{self, WireBody};
+use crate::transport::http::{self, Limits, Phase, Request, Response};
+use crate::types::Completion;
+
+/// Names under which vendors return their request id.
+const REQUEST_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-ossai-request-id"];
+
+impl Flight {
+    pub(crate) fn limits(&self) -> Limits {
+        let timeouts = &self.core.config.timeouts;
+        Limits {
+            first_byte: self
+                .options
+                .first_byte_timeout_ms
+                .or(timeouts.first_byte_ms)
+                .map(Duration::from_millis),
+            idle: Duration::from_millis(
+                self.options
+                    .stream_idle_timeout_ms
+                    .unwrap_or(timeouts.stream_idle_ms),
+            ),
+            max_body: self.core.config.limits.max_response_bytes,
+        }
+    }
+
+    fn headers(&self, accept: &'static str) -> Result<HeaderMap> {
+        let mut headers = self.route.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(
+            "idempotency-key",
+            header_value("options.idempotency_key", &self.idempotency_key)?,
+        );
+        if let Some(trace) = &self.options.traceparent {
+            headers.insert("traceparent", header_value("options.traceparent", trace)?);
+        }
+        for (name, value) in &self.options.headers {
+            headers.insert(
+                header_name("options.headers", name)?,
+                header_value("options.headers", value)?,
+            );
+        }
+        Ok(headers)
+    }
+
+    /// Sends a request body and returns the response once its headers say that it is an answer.
+    pub(crate) async fn post(
+        &self,
+        wire: &Wire,
+        accept: &'static str,
+        phase: &Phase,
+    ) -> Result<Response, Failure> {
+        if let Some(message) = &self.route.missing_key {
+            return Err(Error::new(ErrorKind::Authentication, message.clone()).into());
+        }
+        let request = Request {
+            method: Method::POST,
+            url: self.route.url(wire.path)?,
+            headers: self.headers(accept)?,
+            body: wire.body.clone(),
+        };
+        let response = self
+            .core
+            .http()?
+            .send(request, self.limits(), phase)
+            .await?;
+        self.checked(response, phase).await
+    }
+
+    /// Turns a response that is not an answer into its error.
+    pub(crate) async fn checked(
+        &self,
+        mut response: Response,
+        phase: &Phase,
+    ) -> Result<Response, Failure> {
+        if response.status.is_success() {
+            return Ok(response);
+        }
+        let body = response.error_body(phase).await;
+        let headers = &response.headers;
+        let text = |name: &str| http::header(headers, name).map(str::to_owned);
+        let mut error =
+            provider::decode_error(self.route.api, response.status.as_u16(), &text, &body);
+        let fields = error.fields_mut();
+        fields.retry_after_ms =
+            crate::retry::hint(headers, self.core.clock.wall()).map(super::pipeline::millis);
+        if fields.upstream_request_id.is_none() {
+            fields.upstream_request_id = request_id(headers);
+        }
+        let should_retry = text("x-should-retry");
+        Err(Failure {
+            should_retry,
+            ..Failure::from(error)
+        })
+    }
+
+    async fn complete(&self, call: &Outgoing) -> Result<Success<Completion>, Failure> {
+        if self.route.is_orchestrator {
+            return self.complete_remotely(&call.request).await;
+        }
+        let phase = &self.progress.phase;
+        if self.route.kind == ProviderKind::Local {
+            let counter = self.core.tokens();
+            let completion =
+                provider::local::complete(&call.request, &|text| counter.count(text) as u64)?;
+            return Ok(Success {
+                value: completion,
+                status: None,
+                upstream_request_id: None,
+            });
+        }
+        let mut response = self.post(&call.wire, "application/json", phase).await?;
+        let body = response.body(phase).await?;
+        let completion = provider::decode_completion(self.route.api, self.route.usage_api, &body)
+            .map_err(|error| unreadable(error, &response))?;
+        Ok(Success {
+            status: Some(response.status.as_u16()),
+            upstream_request_id: request_id(&response.headers),
+            value: completion,
+        })
+    }
+}
+
+/// A completion that is not streamed.
+pub(crate) struct Whole<'a>(pub(crate) &'a Outgoing);
+
+impl Try for Whole<'_> {
+    type Value = Completion;
+
+    async fn attempt(&self, flight: &Flight) -> Result<Success<Completion>, Failure> {
+        flight.complete(self.0).await
+    }
+}
+
+/// An answer that cannot be read: by its content type it may not have been meant as one.
+pub(crate) fn unreadable(error: Error, response: &Response) -> Error {
+    let media_type = response.media_type();
+    let is_json = media_type.is_empty() || media_type.ends_with("json");
+    let error = if error.kind() == ErrorKind::DecodeError && !is_json {
+        Error::new(
+            ErrorKind::UnexpectedContentType,
+            format!("expected JSON, found `{media_type}`"),
+        )
+    } else {
+        error
+    };
+    error.with(|fields| {
+        fields.http_status = Some(response.status.as_u16());
+        fields.upstream_request_id = request_id(&response.headers);
+        fields.billed = Billed::Maybe;
+    })
+}
+
+/// The vendor's request id.
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
+    REQUEST_ID_HEADERS
+        .iter()
+        .find_map(|name| http::header(headers, name))
+        .map(str::to_owned)
+}
+
+/// A request body, cheap to send again.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    pub(crate) path: &'static str,
+    pub(crate) body: Bytes,
+    pub(crate) dropped_params: Vec<String>,
+}
+
+impl From<WireBody> for Wire {
+    fn from(wire: WireBody) -> Self {
+        Self {
+            path: wire.path,
+            body: wire.body.into(),
+            dropped_params: wire.dropped_params,
+        }
+    }
+}
+
+/// A completion on its way: the request, and its body as this provider wants it.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) request: std::sync::Arc<crate::types::CompletionRequest>,
+    pub(crate) wire: Wire,
+}

@@ -1,0 +1,303 @@
+//! The side of a flight that does the work.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::state::{Flight, Phase};
+use super::sync::Arc;
+use super::wakers::{Ticket, Wakes};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Publishes a flight's events and its result; belongs to the flight's own task.
+///
+/// Dropped without [`finish`](Self::finish) (a panic, a vanished task) it ends the flight with an `internal` error.
+/// All its futures are cancel-safe, and several may wait at once.
+#[derive(Debug)]
+pub(crate) struct Publisher<E: Clone + Send, T: Clone + Send> {
+    flight: Arc<Flight<E, T>>,
+    outcome: Outcome<T>,
+}
+
+struct Outcome<T>(Option<Result<T>>);
+
+impl<T> fmt::Debug for Outcome<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outcome")
+    }
+}
+
+/// Nobody waits any more: the flight was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cancelled;
+
+impl From<Cancelled> for Error {
+    fn from(_: Cancelled) -> Self {
+        Self::new(ErrorKind::Cancelled, "every caller has left")
+    }
+}
+
+/// What a flight's task reacts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// The last subscriber left.
+    Cancelled,
+    /// The latest deadline is now this one.
+    Deadline(Option<Duration>),
+}
+
+/// Whom a flight serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Audience {
+    /// Subscribers so far.
+    pub(crate) ever: u64,
+    /// Subscribers it serves now.
+    pub(crate) present: usize,
+}
+
+impl<E: Clone + Send, T: Clone + Send> Publisher<E, T> {
+    pub(super) fn new(flight: Arc<Flight<E, T>>) -> Self {
+        Self {
+            flight,
+            outcome: Outcome(None),
+        }
+    }
+
+    pub(super) fn flight(&self) -> &Arc<Flight<E, T>> {
+        &self.flight
+    }
+
+    /// Publishes one event of about `bytes` bytes; waits while the fastest reader is too far behind.
+    ///
+    /// # Errors
+    /// [`Cancelled`] where nobody waits any more.
+    pub(crate) async fn publish(
+        &self,
+        event: E,
+        bytes: usize,
+    ) -> std::result::Result<(), Cancelled> {
+        let mut queue = VecDeque::from([(event, bytes)]);
+        self.publish_batch(&mut queue).await
+    }
+
+    /// Publishes the queue's events with their sizes in bytes, in order, until it is empty.
+    ///
+    /// What fits at once costs one lock and one wake-up per parked reader. Dropped while it waits, the rest stays in the
+    /// queue.
+    ///
+    /// # Errors
+    /// [`Cancelled`] where nobody waits any more.
+    pub(crate) fn publish_batch<'a>(
+        &'a self,
+        queue: &'a mut VecDeque<(E, usize)>,
+    ) -> PublishBatch<'a, E, T> {
+        PublishBatch {
+            publisher: self,
+            queue,
+            ticket: Ticket::default(),
+        }
+    }
+
+    /// Publishes from the front of the queue what fits now; true where that was all of it.
+    ///
+    /// # Errors
+    /// [`Cancelled`] where nobody waits any more.
+    pub(crate) fn try_publish(
+        &self,
+        queue: &mut VecDeque<(E, usize)>,
+    ) -> std::result::Result<bool, Cancelled> {
+        match self.offer(queue, None) {
+            Poll::Ready(published) => published.map(|()| true),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn offer(
+        &self,
+        queue: &mut VecDeque<(E, usize)>,
+        wait: Option<(&mut Ticket, &Context<'_>)>,
+    ) -> Poll<std::result::Result<(), Cancelled>> {
+        let mut wakes = Wakes::default();
+        let mut cut_off = 0;
+        let mut stale = None;
+        let mut state = self.flight.lock();
+        let poll = if state.is_running() {
+            let mut pushed = false;
+            while let Some((_, bytes)) = queue.front()
+                && state.log.fits(*bytes)
+                && let Some((event, bytes)) = queue.pop_front()
+            {
+                cut_off += state.log.push(event, bytes);
+                pushed = true;
+            }
+            if pushed {
+                state.readers.drain_into(&mut wakes);
+            }
+            if queue.is_empty() {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
+        } else {
+            Poll::Ready(Err(Cancelled))
+        };
+        if let Some((ticket, cx)) = wait {
+            stale = match poll {
+                Poll::Ready(_) => state.senders.unpark(ticket),
+                Poll::Pending => state.senders.park(ticket, cx.waker()),
+            };
+        }
+        drop(state);
+        drop(stale);
+        if cut_off > 0 {
+            let counters = &self.flight.home().counters;
+            counters.lagged.fetch_add(cut_off as u64, Relaxed);
+        }
+        wakes.wake();
+        poll
+    }
+
+    /// Whether the last subscriber has left.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        matches!(self.flight.lock().phase, Phase::Cancelled)
+    }
+
+    /// Resolves when the last subscriber has left.
+    pub(crate) async fn cancelled(&self) {
+        self.watch(None).await;
+    }
+
+    /// The latest deadline of those who wait, on the clock of [`join`](super::Flights::join)'s; `None` is unbounded.
+    ///
+    /// After cancellation it stays what it was.
+    pub(crate) fn latest_deadline(&self) -> Option<Duration> {
+        self.flight.lock().latest_deadline()
+    }
+
+    /// Resolves when the last subscriber has left, or when the latest deadline is not `seen`.
+    ///
+    /// Work that can look at [`latest_deadline`](Self::latest_deadline) when its own timer fires has no need of this: a later
+    /// deadline is found then, and an earlier one ends the flight by its subscribers' leaving.
+    pub(crate) fn signal(&self, seen: Option<Duration>) -> Watch<'_, E, T> {
+        self.watch(Some(seen))
+    }
+
+    fn watch(&self, seen: Option<Option<Duration>>) -> Watch<'_, E, T> {
+        Watch {
+            publisher: self,
+            seen,
+            ticket: Ticket::default(),
+        }
+    }
+
+    /// Whom the flight serves.
+    pub(crate) fn audience(&self) -> Audience {
+        let state = self.flight.lock();
+        Audience {
+            ever: state.ever,
+            present: state.log.served(),
+        }
+    }
+
+    /// Ends the flight with this outcome, which all who wait get after the events before it.
+    ///
+    /// Whoever asks for the same key from here on starts anew, so store what is to be kept before.
+    pub(crate) fn finish(mut self, outcome: Result<T>) {
+        self.outcome.0 = Some(outcome);
+    }
+}
+
+impl<E: Clone + Send, T: Clone + Send> Drop for Publisher<E, T> {
+    fn drop(&mut self) {
+        self.flight.end(self.outcome.0.take().unwrap_or_else(|| {
+            let message = "the task of this call ended without a result";
+            Err(Error::new(ErrorKind::Internal, message))
+        }));
+    }
+}
+
+/// The future of [`Publisher::publish_batch`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub(crate) struct PublishBatch<'a, E: Clone + Send, T: Clone + Send> {
+    publisher: &'a Publisher<E, T>,
+    queue: &'a mut VecDeque<(E, usize)>,
+    ticket: Ticket,
+}
+
+impl<E: Clone + Send, T: Clone + Send> Future for PublishBatch<'_, E, T> {
+    type Output = std::result::Result<(), Cancelled>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.publisher
+            .offer(this.queue, Some((&mut this.ticket, cx)))
+    }
+}
+
+impl<E: Clone + Send, T: Clone + Send> Drop for PublishBatch<'_, E, T> {
+    fn drop(&mut self) {
+        if self.ticket.is_set() {
+            let stale = self
+                .publisher
+                .flight
+                .lock()
+                .senders
+                .unpark(&mut self.ticket);
+            drop(stale);
+        }
+    }
+}
+
+/// The future of [`Publisher::signal`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub(crate) struct Watch<'a, E: Clone + Send, T: Clone + Send> {
+    publisher: &'a Publisher<E, T>,
+    /// The deadline to differ from; without one, only cancellation counts.
+    seen: Option<Option<Duration>>,
+    ticket: Ticket,
+}
+
+impl<E: Clone + Send, T: Clone + Send> Future for Watch<'_, E, T> {
+    type Output = Signal;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Signal> {
+        let this = self.get_mut();
+        let mut state = this.publisher.flight.lock();
+        let latest = state.latest_deadline();
+        let poll = match this.seen {
+            _ if !state.is_running() => Poll::Ready(Signal::Cancelled),
+            Some(seen) if seen != latest => Poll::Ready(Signal::Deadline(latest)),
+            _ => Poll::Pending,
+        };
+        let set = match this.seen {
+            None => &mut state.cancel_watch,
+            Some(_) => &mut state.deadline_watch,
+        };
+        let stale = match poll {
+            Poll::Ready(_) => set.unpark(&mut this.ticket),
+            Poll::Pending => set.park(&mut this.ticket, cx.waker()),
+        };
+        drop(state);
+        drop(stale);
+        poll
+    }
+}
+
+impl<E: Clone + Send, T: Clone + Send> Drop for Watch<'_, E, T> {
+    fn drop(&mut self) {
+        if self.ticket.is_set() {
+            let mut state = self.publisher.flight.lock();
+            let stale = match self.seen {
+                None => state.cancel_watch.unpark(&mut self.ticket),
+                Some(_) => state.deadline_watch.unpark(&mut self.ticket),
+            };
+            drop(state);
+            drop(stale);
+        }
+    }
+}

@@ -1,0 +1,665 @@
+//! The key of a call: what makes two calls the same one.
+//!
+//! A key is the 256-bit BLAKE3 digest of a canonical encoding of everything that can change the answer: tenant,
+//! credential, provider, address, endpoint, version, model and the whole request, unknown fields included. Every value
+//! carries a tag and every string and list its length, so no two different inputs share an encoding. The bytes are the
+//! same on every platform and in every language, since all of them come here to have a key made.
+//!
+//! Numbers are canonical in the sense of RFC 8785 (`1`, `1.0` and `1e0` are one number, `-0` is `0`), except that
+//! integers keep all 64 bits instead of being rounded to a double. Text is not normalised: two spellings that a model
+//! could tell apart stay apart. Call options never enter a key: time-outs and tags do not change an answer.
+
+use std::cell::RefCell;
+
+use serde_json::{Number, Value};
+
+use crate::types::{
+    CompletionRequest, Content, EmbeddingInput, EmbeddingRequest, Extra, Message, Part,
+    ResponseFormat, Tool, ToolChoice,
+};
+
+/// Changes whenever the encoding does, so that stores shared between versions miss instead of answering wrongly.
+const SCHEMA: u8 = 1;
+
+/// The key of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub [u8; 32]);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Key({})", self.hex())
+    }
+}
+
+impl Key {
+    /// The key as 64 hexadecimal digits.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
+    /// The key of the same completion asked for as a stream.
+    ///
+    /// Flights of the two kinds differ (one has events to replay), their answers do not.
+    #[must_use]
+    pub fn as_stream(&self) -> Self {
+        let mut bytes = self.0;
+        bytes[31] ^= 1;
+        Self(bytes)
+    }
+}
+
+/// Where a call goes, as far as its key is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The tenant; absent, empty and `none` are three different ones.
+    pub tenant: Option<&'a str>,
+    /// Keyed digest of the credential.
+    pub credential: &'a [u8; 32],
+    /// The provider's name, or `orchestrator`.
+    pub provider: &'a str,
+    /// Base address.
+    pub base_url: &'a str,
+    /// Endpoint and version.
+    pub endpoint: &'a str,
+    /// The model as the upstream names it.
+    pub model: &'a str,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Encodings larger than this are not kept between calls.
+const SCRATCH_KEPT: usize = 256 * 1024;
+
+fn digest(write: impl FnOnce(&mut Canon<'_>)) -> Key {
+    SCRATCH.with_borrow_mut(|buffer| {
+        buffer.clear();
+        write(&mut Canon(buffer));
+        let key = Key(*blake3::hash(buffer).as_bytes());
+        if buffer.capacity() > SCRATCH_KEPT {
+            *buffer = Vec::new();
+        }
+        key
+    })
+}
+
+/// The key of a completion.
+#[must_use]
+pub fn completion_key(place: &Place<'_>, request: &CompletionRequest) -> Key {
+    let mut key = digest(|out| {
+        out.place(b'c', place);
+        out.completion(request);
+    });
+    // The last bit tells the stream apart, see `as_stream`.
+    key.0[31] &= !1;
+    key
+}
+
+/// The key of an embedding.
+#[must_use]
+pub fn embedding_key(place: &Place<'_>, request: &EmbeddingRequest) -> Key {
+    digest(|out| {
+        out.place(b'e', place);
+        out.embedding(request);
+    })
+}
+
+/// Writes the canonical encoding.
+struct Canon<'a>(&'a mut Vec<u8>);
+
+impl Canon<'_> {
+    fn tag(&mut self, tag: u8) {
+        self.0.push(tag);
+    }
+
+    fn len(&mut self, len: usize) {
+        self.0.extend_from_slice(&(len as u64).to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.len(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn str(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        match value {
+            None => self.tag(0),
+            Some(value) => {
+                self.tag(1);
+                write(self, value);
+            }
+        }
+    }
+
+    fn opt_str(&mut self, text: Option<&str>) {
+        self.option(text, Self::str);
+    }
+
+    fn opt_bool(&mut self, value: Option<bool>) {
+        self.option(value, |out, value| out.tag(u8::from(value)));
+    }
+
+    fn opt_u64(&mut self, value: Option<u64>) {
+        self.option(value, |out, value| {
+            out.0.extend_from_slice(&value.to_le_bytes())
+        });
+    }
+
+    fn opt_f64(&mut self, value: Option<f64>) {
+        self.option(value, Self::f64);
+    }
+
+    fn f64(&mut self, value: f64) {
+        // -0 and 0 are one number; NaN never gets here (validation refuses it) but would still be one value.
+        let value = if value == 0.0 { 0.0 } else { value };
+        self.0.extend_from_slice(&value.to_bits().to_le_bytes());
+    }
+
+    fn place(&mut self, kind: u8, place: &Place<'_>) {
+        self.tag(SCHEMA);
+        self.tag(kind);
+        self.opt_str(place.tenant);
+        self.0.extend_from_slice(place.credential);
+        self.str(place.provider);
+        self.str(place.base_url);
+        self.str(place.endpoint);
+        self.str(place.model);
+    }
+
+    fn completion(&mut self, request: &CompletionRequest) {
+        // Every field by name: a new one does not compile until it has its place in the key.
+        let CompletionRequest {
+            model: _, // in the place, as the upstream names it
+            messages,
+            tools,
+            tool_choice,
+            parallel_tool_calls,
+            response_format,
+            max_tokens,
+            temperature,
+            top_p,
+            top_k,
+            frequency_penalty,
+            presence_penalty,
+            seed,
+            stop,
+            reasoning_effort,
+            service_tier,
+            metadata,
+            user,
+            extra,
+        } = request;
+        self.len(messages.len());
+        for message in messages {
+            self.message(message);
+        }
+        self.len(tools.len());
+        for tool in tools {
+            match tool {
+                Tool::Function(tool) => {
+                    self.tag(0);
+                    self.str(&tool.name);
+                    self.opt_str(tool.description.as_deref());
+                    self.option(tool.parameters.as_ref(), Self::value);
+                    self.opt_bool(tool.strict);
+                    self.extra(&tool.extra);
+                }
+                Tool::Provider(value) => {
+                    self.tag(1);
+                    self.value(value);
+                }
+            }
+        }
+        self.option(tool_choice.as_ref(), |out, choice| match choice {
+            ToolChoice::Auto => out.tag(0),
+            ToolChoice::None => out.tag(1),
+            ToolChoice::Required => out.tag(2),
+            ToolChoice::Function(name) => {
+                out.tag(3);
+                out.str(name);
+            }
+        });
+        self.opt_bool(*parallel_tool_calls);
+        self.option(response_format.as_ref(), |out, format| match format {
+            ResponseFormat::Text => out.tag(0),
+            ResponseFormat::JsonObject => out.tag(1),
+            ResponseFormat::JsonSchema {
+                name,
+                schema,
+                strict,
+                description,
+            } => {
+                out.tag(2);
+                out.str(name);
+                out.value(schema);
+                out.opt_bool(*strict);
+                out.opt_str(description.as_deref());
+            }
+        });
+        self.opt_u64(*max_tokens);
+        self.opt_f64(*temperature);
+        self.opt_f64(*top_p);
+        self.opt_u64(*top_k);
+        self.opt_f64(*frequency_penalty);
+        self.opt_f64(*presence_penalty);
+        self.option(*seed, |out, seed| {
+            out.0.extend_from_slice(&seed.to_le_bytes())
+        });
+        self.len(stop.len());
+        for stop in stop {
+            self.str(stop);
+        }
+        self.opt_str(reasoning_effort.map(|effort| effort.as_str()));
+        self.opt_str(service_tier.as_deref());
+        self.extra(metadata);
+        self.opt_str(user.as_deref());
+        self.extra(extra);
+    }
+
+    fn message(&mut self, message: &Message) {
+        let Message {
+            role,
+            content,
+            name,
+            tool_calls,
+            tool_call_id,
+            is_error,
+            extra,
+        } = message;
+        self.str(role.as_str());
+        match content {
+            Content::Text(text) => {
+                self.tag(0);
+                self.str(text);
+            }
+            Content::Parts(parts) => {
+                self.tag(1);
+                self.len(parts.len());
+                for part in parts {
+                    self.part(part);
+                }
+            }
+        }
+        self.opt_str(name.as_deref());
+        self.len(tool_calls.len());
+        for call in tool_calls {
+            self.str(&call.id);
+            self.str(&call.name);
+            self.str(&call.arguments);
+            self.extra(&call.extra);
+        }
+        self.opt_str(tool_call_id.as_deref());
+        self.tag(u8::from(*is_error));
+        self.extra(extra);
+    }
+
+    fn part(&mut self, part: &Part) {
+        match part {
+            Part::Text(part) => {
+                self.tag(0);
+                self.str(&part.text);
+                self.extra(&part.extra);
+            }
+            Part::Image(part) => {
+                self.tag(1);
+                self.opt_str(part.url.as_deref());
+                self.opt_str(part.data.as_deref());
+                self.opt_str(part.media_type.as_deref());
+                self.opt_str(part.detail.as_deref());
+                self.extra(&part.extra);
+            }
+            Part::Audio(part) => {
+                self.tag(2);
+                self.str(&part.data);
+                self.str(&part.format);
+                self.extra(&part.extra);
+            }
+            Part::File(part) => {
+                self.tag(3);
+                self.opt_str(part.url.as_deref());
+                self.opt_str(part.data.as_deref());
+                self.opt_str(part.file_id.as_deref());
+                self.opt_str(part.media_type.as_deref());
+                self.opt_str(part.filename.as_deref());
+                self.extra(&part.extra);
+            }
+            Part::Reasoning(part) => {
+                self.tag(4);
+                self.str(&part.text);
+                self.opt_str(part.signature.as_deref());
+                self.opt_str(part.redacted.as_deref());
+                self.extra(&part.extra);
+            }
+            Part::Other(value) => {
+                self.tag(5);
+                self.value(value);
+            }
+        }
+    }
+
+    fn embedding(&mut self, request: &EmbeddingRequest) {
+        let EmbeddingRequest {
+            model: _,
+            input,
+            dimensions,
+            user,
+            extra,
+        } = request;
+        match input {
+            EmbeddingInput::Text(text) => {
+                self.tag(0);
+                self.str(text);
+            }
+            EmbeddingInput::Texts(texts) => {
+                self.tag(1);
+                self.len(texts.len());
+                for text in texts {
+                    self.str(text);
+                }
+            }
+            EmbeddingInput::Tokens(tokens) => {
+                self.tag(2);
+                self.tokens(tokens);
+            }
+            EmbeddingInput::TokenLists(lists) => {
+                self.tag(3);
+                self.len(lists.len());
+                for tokens in lists {
+                    self.tokens(tokens);
+                }
+            }
+        }
+        self.opt_u64(dimensions.map(u64::from));
+        self.opt_str(user.as_deref());
+        self.extra(extra);
+    }
+
+    fn tokens(&mut self, tokens: &[u32]) {
+        self.len(tokens.len());
+        for token in tokens {
+            self.0.extend_from_slice(&token.to_le_bytes());
+        }
+    }
+
+    fn extra(&mut self, extra: &Extra) {
+        self.len(extra.len());
+        // The map's own order depends on a feature any crate in the build may turn on.
+        if extra.keys().is_sorted() {
+            for (name, value) in extra {
+                self.str(name);
+                self.value(value);
+            }
+        } else {
+            let mut fields: Vec<_> = extra.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| name.as_str());
+            for (name, value) in fields {
+                self.str(name);
+                self.value(value);
+            }
+        }
+    }
+
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.tag(0),
+            Value::Bool(value) => {
+                self.tag(1);
+                self.tag(u8::from(*value));
+            }
+            Value::Number(number) => self.number(number),
+            Value::String(text) => {
+                self.tag(5);
+                self.str(text);
+            }
+            Value::Array(items) => {
+                self.tag(6);
+                self.len(items.len());
+                for item in items {
+                    self.value(item);
+                }
+            }
+            Value::Object(fields) => {
+                self.tag(7);
+                self.extra(fields);
+            }
+        }
+    }
+
+    fn number(&mut self, number: &Number) {
+        /// Up to here a double holds every integer, so `1e15` and `1000000000000000` are one number.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if let Some(n) = number.as_i64() {
+            self.tag(2);
+            self.0.extend_from_slice(&n.to_le_bytes());
+        } else if let Some(n) = number.as_u64() {
+            self.tag(3);
+            self.0.extend_from_slice(&n.to_le_bytes());
+        } else {
+            let float = number.as_f64().unwrap_or(f64::NAN);
+            if float.fract() == 0.0 && float.abs() <= EXACT {
+                self.tag(2);
+                #[allow(clippy::cast_possible_truncation)]
+                self.0.extend_from_slice(&(float as i64).to_le_bytes());
+            } else {
+                self.tag(4);
+                self.f64(float);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const CREDENTIAL: [u8; 32] = [7; 32];
+
+    fn place() -> Place<'static> {
+        Place {
+            tenant: None,
+            credential: &CREDENTIAL,
+            provider: "openai",
+            base_url: "https://api.openai.com/v1",
+            endpoint: "openai_chat",
+            model: "gpt-4o",
+        }
+    }
+
+    fn key(request: serde_json::Value) -> Key {
+        completion_key(&place(), &serde_json::from_value(request).unwrap())
+    }
+
+    fn full() -> serde_json::Value {
+        json!({
+            "model": "openai/gpt-4o",
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [
+                    {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}},
+                    {"type": "image", "url": "https://example.com/a.png", "detail": "low"},
+                    {"type": "audio", "data": "AAAA", "format": "wav"},
+                    {"type": "file", "file_id": "f1", "filename": "a.pdf"},
+                    {"type": "reasoning", "text": "t", "signature": "s"},
+                    {"type": "new_thing", "x": 1},
+                ]},
+                {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "name": "f", "arguments": "{}"}]},
+                {"role": "tool", "content": "42", "tool_call_id": "c", "is_error": true, "name": "n"},
+            ],
+            "tools": [{"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": true}],
+            "tool_choice": "required",
+            "parallel_tool_calls": true,
+            "response_format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": true},
+            "max_tokens": 10, "temperature": 0, "top_p": 0.5, "top_k": 3,
+            "frequency_penalty": 0.1, "presence_penalty": 0.2, "seed": 1, "stop": ["a"],
+            "reasoning_effort": "low", "service_tier": "flex", "metadata": {"a": "b"}, "user": "u",
+            "logit_bias": {"1": 2.5},
+        })
+    }
+
+    /// Every change of one leaf, one removal of a field or one removal of a list item.
+    fn mutations(
+        value: &serde_json::Value,
+        path: &str,
+        out: &mut Vec<(String, serde_json::Value)>,
+    ) {
+        match value {
+            Value::Object(fields) => {
+                for name in fields.keys() {
+                    let mut removed = fields.clone();
+                    removed.remove(name);
+                    out.push((format!("{path}.{name} removed"), Value::Object(removed)));
+                    let mut inner = Vec::new();
+                    mutations(&fields[name], &format!("{path}.{name}"), &mut inner);
+                    for (what, changed) in inner {
+                        let mut fields = fields.clone();
+                        fields.insert(name.clone(), changed);
+                        out.push((what, Value::Object(fields)));
+                    }
+                }
+            }
+            Value::Array(items) => {
+                for i in 0..items.len() {
+                    let mut removed = items.clone();
+                    removed.remove(i);
+                    out.push((format!("{path}[{i}] removed"), Value::Array(removed)));
+                    let mut inner = Vec::new();
+                    mutations(&items[i], &format!("{path}[{i}]"), &mut inner);
+                    for (what, changed) in inner {
+                        let mut items = items.clone();
+                        items[i] = changed;
+                        out.push((what, Value::Array(items)));
+                    }
+                }
+            }
+            Value::String(text) => out.push((path.into(), json!(format!("{text}x")))),
+            Value::Number(n) => out.push((path.into(), json!(n.as_f64().unwrap_or(0.0) + 1.0))),
+            Value::Bool(b) => out.push((path.into(), json!(!b))),
+            Value::Null => {}
+        }
+    }
+
+    #[test]
+    fn any_changed_or_missing_field_gives_another_key() {
+        let base = full();
+        let base_key = key(base.clone());
+        let base_request: CompletionRequest = serde_json::from_value(base.clone()).unwrap();
+        let mut all = Vec::new();
+        mutations(&base, "", &mut all);
+        let mut tried = 0;
+        let mut seen = std::collections::HashMap::new();
+        for (what, changed) in all {
+            if what.starts_with(".model") {
+                continue; // the place has it
+            }
+            // A change that no longer parses is not a request.
+            let Ok(request) = serde_json::from_value::<CompletionRequest>(changed.clone()) else {
+                continue;
+            };
+            if request == base_request {
+                continue; // leaving out an empty content is no change
+            }
+            tried += 1;
+            let key = completion_key(&place(), &request);
+            assert_ne!(key, base_key, "{what}");
+            if let Some(other) = seen.insert(key, (what.clone(), request.clone())) {
+                assert_eq!(other.1, request, "{what} and {} share a key", other.0);
+            }
+        }
+        assert!(tried > 60, "only {tried} changes were tried");
+    }
+
+    #[test]
+    fn the_place_is_part_of_the_key() {
+        let request: CompletionRequest = serde_json::from_value(full()).unwrap();
+        let other_credential = [8; 32];
+        let mut keys = std::collections::HashSet::new();
+        for place in [
+            place(),
+            Place {
+                tenant: Some(""),
+                ..place()
+            },
+            Place {
+                tenant: Some("none"),
+                ..place()
+            },
+            Place {
+                credential: &other_credential,
+                ..place()
+            },
+            Place {
+                provider: "azure",
+                ..place()
+            },
+            Place {
+                base_url: "https://example.com",
+                ..place()
+            },
+            Place {
+                endpoint: "openai_responses",
+                ..place()
+            },
+            Place {
+                model: "gpt-4o-mini",
+                ..place()
+            },
+            // The border between two fields cannot be moved.
+            Place {
+                provider: "openaih",
+                base_url: "ttps://api.openai.com/v1",
+                ..place()
+            },
+        ] {
+            assert!(keys.insert(completion_key(&place, &request)), "{place:?}");
+        }
+    }
+
+    #[test]
+    fn equal_numbers_and_any_field_order_give_one_key() {
+        let base = key(json!({"model": "m", "messages": [], "x": {"a": 1, "b": 0}}));
+        assert_eq!(
+            base,
+            key(json!({"x": {"b": -0.0, "a": 1.0}, "messages": [], "model": "m"}))
+        );
+        assert_ne!(
+            base,
+            key(json!({"model": "m", "messages": [], "x": {"a": 2, "b": 0}}))
+        );
+        assert_ne!(
+            key(json!({"model": "m", "messages": [], "x": u64::MAX})),
+            key(json!({"model": "m", "messages": [], "x": u64::MAX - 1})),
+        );
+        assert_ne!(
+            key(json!({"model": "m", "messages": [], "temperature": 0.0})),
+            key(json!({"model": "m", "messages": []})),
+        );
+        assert_eq!(
+            key(json!({"model": "m", "messages": [], "temperature": 0.0})),
+            key(json!({"model": "m", "messages": [], "temperature": -0.0})),
+        );
+    }
+
+    #[test]
+    fn the_encoding_is_the_published_one() {
+        // A store written by another version or platform must be readable: this digest may only change with SCHEMA.
+        assert_eq!(
+            key(full()).hex(),
+            "465d2c89f700376c23f34ed5b8602af273afa476afb0d18b2c23821fc1db7934"
+        );
+    }
+
+    #[test]
+    fn a_stream_has_its_own_key_and_comes_back() {
+        let base = key(full());
+        assert_ne!(base, base.as_stream());
+        assert_eq!(base, base.as_stream().as_stream());
+    }
+}

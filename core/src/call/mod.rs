@@ -1,0 +1,13 @@
+//! One call: its key, the flight that serves it, and the road it takes.
+
+pub(crate) mod attempt;
+pub(crate) mod embed;
+pub(crate) mod flight;
+mod fold;
+pub mod key;
+pub(crate) mod orchestrated;
+pub(crate) mod pipeline;
+pub(crate) mod stream;
+pub(crate) mod validate;
+
+pub use fold::Fold;

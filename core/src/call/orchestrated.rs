@@ -1,0 +1,161 @@
+//! One try over the orchestrator's road.
+//!
+//! The orchestrator has retried already by the time it answers with an error of an upstream: such an error names its
+//! attempts, and trying again here would multiply them. Only what it refuses itself may be tried again.
+
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::pipeline::{Failure, Flight, Success};
+use super::stream::Relay;
+use crate::client::Secret;
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::grpc::{GrpcRoad, Meta, NOT_PROCESSED};
+use crate::types::{
+    CacheTier, Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse, StreamEvent,
+};
+
+/// Most events taken over from one read.
+const BATCH: usize = 256;
+
+impl Flight {
+    pub(crate) fn road(&self) -> Result<&GrpcRoad> {
+        self.core.road()
+    }
+
+    pub(crate) fn meta(&self) -> Meta<'_> {
+        Meta {
+            api_key: self.core.config.api_key.as_ref().map(Secret::expose),
+            tenant: self.core.config.tenant.as_deref(),
+            request_id: self.request_id.strip_prefix("ossai-"),
+            idempotency_key: Some(self.idempotency_key.as_str()).filter(|key| !key.is_empty()),
+            timeout: self.time_left(),
+            traceparent: None,
+        }
+    }
+
+    /// What is left until the latest moment anybody waits for, or of the try.
+    fn time_left(&self) -> Option<Duration> {
+        let total = self
+            .progress
+            .deadline()
+            .map(|deadline| deadline.saturating_sub(self.core.clock.now()));
+        match (total, self.attempt_limit()) {
+            (Some(total), Some(attempt)) => Some(total.min(attempt)),
+            (total, attempt) => total.or(attempt),
+        }
+    }
+
+    pub(crate) async fn complete_remotely(
+        &self,
+        request: &CompletionRequest,
+    ) -> Result<Success<Completion>, Failure> {
+        self.progress.phase.sent();
+        let value = self
+            .road()?
+            .complete(request, &self.options, self.meta())
+            .await
+            .map_err(answered)?;
+        Ok(Success {
+            value,
+            status: None,
+            upstream_request_id: None,
+        })
+    }
+
+    pub(crate) async fn embed_remotely(
+        &self,
+        request: &EmbeddingRequest,
+    ) -> Result<Success<EmbeddingResponse>, Failure> {
+        self.progress.phase.sent();
+        let value = self
+            .road()?
+            .embed(request, &self.options, self.meta())
+            .await
+            .map_err(answered)?;
+        Ok(Success {
+            value,
+            status: None,
+            upstream_request_id: None,
+        })
+    }
+
+    /// Passes the orchestrator's events on; its own end brings the answer, priced and settled.
+    pub(crate) async fn stream_remotely(
+        &self,
+        request: &CompletionRequest,
+        relay: &mut Relay<'_>,
+    ) -> Result<Completion, Failure> {
+        self.progress.phase.sent();
+        let stream = self
+            .road()?
+            .stream(request, &self.options, self.meta())
+            .await
+            .map_err(answered)?;
+        let mut stream = pin!(stream);
+        let mut events = Vec::new();
+        loop {
+            // Whatever has arrived is one batch.
+            let read = std::future::poll_fn(|cx| {
+                loop {
+                    match stream.as_mut().poll_next(cx) {
+                        Poll::Ready(Some(Ok(StreamEvent::End { completion }))) => {
+                            return Poll::Ready(Ok(Some(completion)));
+                        }
+                        Poll::Ready(Some(Ok(event))) => events.push(event),
+                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                        Poll::Ready(None) => {
+                            return Poll::Ready(Err(Error::new(
+                                ErrorKind::TransportInterrupted,
+                                "the orchestrator's stream ended without its end",
+                            )));
+                        }
+                        Poll::Pending if events.is_empty() => return Poll::Pending,
+                        Poll::Pending => return Poll::Ready(Ok(None)),
+                    }
+                    if events.len() >= BATCH {
+                        return Poll::Ready(Ok(None));
+                    }
+                }
+            })
+            .await;
+            if let Err(error) = relay.pass(&mut events).await {
+                return Err(relay.broken(error));
+            }
+            match read {
+                Ok(None) => {}
+                Ok(Some(completion)) => return Ok(*completion),
+                Err(error) => {
+                    let failure = answered(error);
+                    let broken = relay.broken(failure.error);
+                    return Err(Failure {
+                        should_retry: failure.should_retry,
+                        unprocessed: failure.unprocessed,
+                        ..broken
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// What the orchestrator's error means for another try.
+fn answered(error: Error) -> Failure {
+    let fields = error.fields();
+    let tried = !fields.attempts.is_empty();
+    Failure {
+        unprocessed: fields.detail.as_deref() == Some(NOT_PROCESSED),
+        should_retry: tried.then(|| "false".to_owned()),
+        ..Failure::from(error)
+    }
+}
+
+/// A hit in the orchestrator's own memory is, from here, a hit in the orchestrator.
+pub(crate) fn seen_from_here(tier: &mut Option<CacheTier>) {
+    if tier.is_some() {
+        *tier = Some(CacheTier::Orchestrator);
+    }
+}

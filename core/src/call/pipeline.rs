@@ -1,0 +1,265 @@
+//! The flight's half of a call: tries, waits and what is done with the outcome, in the order they happen.
+//!
+//! A flight has no deadline of its own. It lives while somebody waits for it, so the last caller to give up ends it; what
+//! it must know of deadlines is only whether a wait between two tries still fits into the latest of them.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::client::Core;
+use crate::client::route::Route;
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::Counters;
+use crate::retry::{Decision, Evidence, Pushback, Situation, Spent, classify, decide};
+use crate::transport::http::Phase;
+use crate::transport::timer::IdleTimer;
+use crate::types::{Attempt, CallOptions};
+
+/// What a flight has done so far; its callers read it when their own time runs out.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) phase: Phase,
+    attempts: Mutex<Vec<Attempt>>,
+    /// The latest moment anybody waits for, in nanoseconds of the client's clock; 0 while none is set.
+    deadline: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn attempts(&self) -> Vec<Attempt> {
+        self.attempts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        Some(self.deadline.load(Relaxed))
+            .filter(|nanos| *nanos > 0)
+            .map(Duration::from_nanos)
+    }
+
+    fn push(&self, attempt: Attempt) {
+        self.attempts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(attempt);
+    }
+
+    /// Where the time went when it ran out.
+    pub(crate) fn timed_out(&self, scope: &str) -> Error {
+        let mut error = Error::timeout(self.phase.name(), scope);
+        error.fields_mut().attempts = self.attempts();
+        if self.phase.was_sent() {
+            error.fields_mut().billed = crate::error::Billed::Maybe;
+        }
+        error
+    }
+}
+
+/// A failed try, with the evidence only its response had.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// The answer's `x-should-retry`.
+    pub(crate) should_retry: Option<String>,
+    /// What a gRPC server says about trying again.
+    pub(crate) pushback: Option<Pushback>,
+    /// The upstream has not begun with the request.
+    pub(crate) unprocessed: bool,
+    /// An event had already reached the caller.
+    pub(crate) committed: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            should_retry: None,
+            pushback: None,
+            unprocessed: false,
+            committed: false,
+        }
+    }
+}
+
+/// A finished try.
+pub(crate) struct Success<T> {
+    pub(crate) value: T,
+    pub(crate) status: Option<u16>,
+    pub(crate) upstream_request_id: Option<String>,
+}
+
+/// Something that can be tried several times.
+pub(crate) trait Try: Sync {
+    /// What a good try gives.
+    type Value: Send;
+
+    /// One try; dropping it closes its connection.
+    fn attempt(
+        &self,
+        flight: &Flight,
+    ) -> impl Future<Output = Result<Success<Self::Value>, Failure>> + Send;
+}
+
+/// What the tries of a flight need to know.
+pub(crate) struct Flight {
+    pub(crate) core: Arc<Core>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) options: Arc<CallOptions>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) idempotency_key: String,
+    pub(crate) request_id: String,
+}
+
+impl Flight {
+    pub(crate) fn attempt_limit(&self) -> Option<Duration> {
+        self.options
+            .attempt_timeout_ms
+            .or(self.core.config.timeouts.attempt_ms)
+            .map(Duration::from_millis)
+    }
+
+    /// Tries until one try succeeds or none may follow. `deadline` tells the latest moment anybody still waits for.
+    pub(crate) async fn tries<T: Try>(
+        &self,
+        deadline: impl Fn() -> Option<Duration> + Send + Sync,
+        what: &T,
+    ) -> Result<T::Value> {
+        let core = &self.core;
+        let mut policy = core.policy;
+        policy.max_attempts = self.options.max_attempts.unwrap_or(policy.max_attempts);
+        let bucket = core
+            .quotas
+            .bucket(&self.route.origin, core.config.tenant.as_deref());
+        let mut counted = 0_u32;
+        let mut transparent_used = false;
+        let mut delay = Duration::ZERO;
+        let mut spent: Option<Spent> = None;
+        loop {
+            counted = counted.saturating_add(1);
+            Counters::add(&core.counters.attempts, 1);
+            let started = core.clock.now();
+            let latest = deadline().map_or(0, |deadline| {
+                u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX)
+            });
+            self.progress.deadline.store(latest, Relaxed);
+            let outcome = match self.attempt_limit() {
+                None => what.attempt(self).await,
+                Some(limit) => {
+                    let mut timer = IdleTimer::new(Arc::clone(&core.clock), limit);
+                    match timer.limit(what.attempt(self)).await {
+                        Some(outcome) => outcome,
+                        None => Err(self
+                            .progress
+                            .timed_out("attempt")
+                            .with(|fields| fields.attempts.clear())
+                            .into()),
+                    }
+                }
+            };
+            let mut record = Attempt {
+                delay_ms: millis(delay),
+                duration_us: micros(core.clock.now().saturating_sub(started)),
+                ..Attempt::default()
+            };
+            let failure = match outcome {
+                Ok(success) => {
+                    match spent {
+                        Some(spent) => bucket.retry_succeeded(spent),
+                        None => bucket.first_try_succeeded(),
+                    }
+                    record.status = success.status;
+                    record.upstream_request_id = success.upstream_request_id;
+                    self.progress.push(record);
+                    return Ok(success.value);
+                }
+                Err(failure) => failure,
+            };
+            let error = failure.error;
+            record.error = Some(error.kind());
+            record.status = error.fields().http_status;
+            record
+                .upstream_request_id
+                .clone_from(&error.fields().upstream_request_id);
+            self.progress.push(record);
+            let verdict = classify(
+                &error,
+                &Evidence {
+                    committed: failure.committed,
+                    replayable: true,
+                    should_retry: failure.should_retry.as_deref(),
+                    pushback: failure.pushback,
+                    unprocessed: failure.unprocessed,
+                    transparent_used,
+                    refreshable: false,
+                },
+            );
+            let now = core.clock.now();
+            let decision = decide(
+                &policy,
+                verdict,
+                &Situation {
+                    attempts: counted,
+                    left: deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(now)),
+                    hint: failure
+                        .pushback
+                        .and_then(|pushback| match pushback {
+                            Pushback::After(delay) => Some(delay),
+                            Pushback::Never => None,
+                        })
+                        .or(error.retry_after()),
+                    bucket: &bucket,
+                    random: &*core.random,
+                },
+            );
+            match decision {
+                Decision::GiveUp { why } => {
+                    return Err(self.dress(error, why.map(|why| why.name())));
+                }
+                Decision::Transparent | Decision::Refresh => {
+                    transparent_used = true;
+                    delay = Duration::ZERO;
+                    counted = counted.saturating_sub(1);
+                }
+                Decision::Retry {
+                    delay: wait,
+                    permit,
+                } => {
+                    delay = wait;
+                    core.clock.sleep(wait).await;
+                    // Until here the retry was not sent: dropping the permit gives its cost back.
+                    spent = Some(permit.sent());
+                }
+            }
+            Counters::add(&core.counters.retries, 1);
+        }
+    }
+
+    /// Adds what the call knows to the error of its last try.
+    fn dress(&self, error: Error, why: Option<&'static str>) -> Error {
+        error.with(|fields| {
+            fields.gave_up = why.map(Into::into);
+            if fields.attempts.is_empty() {
+                fields.attempts = self.progress.attempts();
+            }
+            fields
+                .provider
+                .get_or_insert_with(|| self.route.name.clone());
+            fields
+                .request_id
+                .get_or_insert_with(|| self.request_id.clone());
+            if fields.kind == ErrorKind::Timeout && fields.scope.as_deref() == Some("attempt") {
+                fields.retriable = true;
+            }
+        })
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,277 @@
+//! The flight of a streamed completion.
+//!
+//! Until the first event has reached a caller a broken stream is tried again like any other call. After it, never: the
+//! caller has part of an answer, and a second one would begin differently. What came is in the error's `partial`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::attempt::{Outgoing, request_id};
+use super::flight::Publisher;
+use super::fold::Fold;
+use super::pipeline::{Failure, Flight, Success, Try};
+use crate::cache::memory::event_bytes;
+use crate::client::config::ProviderKind;
+use crate::error::{Billed, Error, ErrorKind, Result};
+use crate::provider::{self, Progress as Decoded, StreamDecoder};
+use crate::transport::sse::{SseEvent, SseParser};
+use crate::types::{Completion, StreamEvent};
+
+/// The log of a stream's events, shared by everyone who listens.
+pub(crate) type EventLog = Publisher<StreamEvent, Arc<Completion>>;
+
+/// What a stream leaves behind.
+pub(crate) struct Streamed {
+    pub(crate) completion: Completion,
+    /// The events as they came, if they are to be kept and were few enough.
+    pub(crate) events: Option<Vec<StreamEvent>>,
+}
+
+/// Passes events on and remembers what a broken or finished stream must answer with.
+pub(crate) struct Relay<'a> {
+    log: &'a EventLog,
+    fold: Fold,
+    kept: Option<Vec<StreamEvent>>,
+    kept_bytes: usize,
+    max_kept: usize,
+    /// Events held back: one that only says that an answer begins commits nobody.
+    held: Vec<StreamEvent>,
+    queue: VecDeque<(StreamEvent, usize)>,
+    committed: bool,
+}
+
+impl<'a> Relay<'a> {
+    fn new(log: &'a EventLog, keep: bool, max_kept: usize) -> Self {
+        Self {
+            log,
+            fold: Fold::new(),
+            kept: keep.then(Vec::new),
+            kept_bytes: 0,
+            max_kept,
+            held: Vec::new(),
+            queue: VecDeque::new(),
+            committed: false,
+        }
+    }
+
+    /// Publishes what was decoded from one read, waiting while no listener has room.
+    pub(super) async fn pass(&mut self, events: &mut Vec<StreamEvent>) -> Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        for event in events.iter() {
+            self.fold.push(event)?;
+            if let Some(kept) = &mut self.kept {
+                self.kept_bytes += size_of::<StreamEvent>() + event_bytes(event);
+                if self.kept_bytes > self.max_kept {
+                    self.kept = None;
+                } else {
+                    kept.push(event.clone());
+                }
+            }
+        }
+        if !self.committed {
+            self.held.append(events);
+            let only_opening = self.held.iter().all(|event| {
+                matches!(
+                    event,
+                    StreamEvent::Start { .. }
+                        | StreamEvent::Usage { .. }
+                        | StreamEvent::Extra { .. }
+                )
+            });
+            if only_opening {
+                return Ok(());
+            }
+            std::mem::swap(&mut self.held, events);
+            self.committed = true;
+        }
+        self.publish(events).await
+    }
+
+    async fn publish(&mut self, events: &mut Vec<StreamEvent>) -> Result<()> {
+        let sized = events.drain(..).map(|event| {
+            let bytes = size_of::<StreamEvent>() + event_bytes(&event);
+            (event, bytes)
+        });
+        self.queue.extend(sized);
+        // Cancelled means that nobody listens: the flight is being dropped anyway.
+        self.log
+            .publish_batch(&mut self.queue)
+            .await
+            .map_err(Error::from)
+    }
+
+    /// The error of a stream that broke, as its callers see it.
+    pub(super) fn broken(&self, error: Error) -> Failure {
+        if !self.committed {
+            return error.into();
+        }
+        let partial = self.fold.partial();
+        let error = match error.kind() {
+            ErrorKind::DecodeError
+            | ErrorKind::ResponseTooLarge
+            | ErrorKind::Internal
+            | ErrorKind::StreamInterrupted => error,
+            // The name of what fired is worth more than the one word for all of them.
+            ErrorKind::Timeout => error.with(|fields| fields.retriable = false),
+            kind => Error::new(
+                ErrorKind::StreamInterrupted,
+                format!("the stream broke: {}", error.fields().message),
+            )
+            .with(|fields| {
+                let cause = error.fields();
+                fields.detail = Some(kind.name().into());
+                fields.provider_code.clone_from(&cause.provider_code);
+                fields.http_status = cause.http_status;
+                fields
+                    .upstream_request_id
+                    .clone_from(&cause.upstream_request_id);
+                fields.retry_after_ms = cause.retry_after_ms;
+            }),
+        };
+        let error = error.with(|fields| {
+            fields.billed = Billed::Yes;
+            fields.partial = Some(Box::new(partial));
+        });
+        Failure {
+            committed: true,
+            ..Failure::from(error)
+        }
+    }
+
+    async fn finish(mut self, events: &mut Vec<StreamEvent>) -> Result<Streamed> {
+        // A good answer may consist of its opening alone.
+        self.pass(events).await?;
+        if !self.committed {
+            std::mem::swap(&mut self.held, events);
+            self.publish(events).await?;
+        }
+        Ok(Streamed {
+            completion: self.fold.finish(),
+            events: self.kept,
+        })
+    }
+}
+
+/// A streamed completion: events go to the log as they come.
+pub(crate) struct Events<'a> {
+    pub(crate) call: &'a Outgoing,
+    pub(crate) log: &'a EventLog,
+    /// Whether the events are to be kept for a cache.
+    pub(crate) keep: bool,
+}
+
+impl Try for Events<'_> {
+    type Value = Streamed;
+
+    async fn attempt(&self, flight: &Flight) -> Result<Success<Streamed>, Failure> {
+        flight.stream(self.call, self.log, self.keep).await
+    }
+}
+
+impl Flight {
+    async fn stream(
+        &self,
+        call: &Outgoing,
+        log: &EventLog,
+        keep: bool,
+    ) -> Result<Success<Streamed>, Failure> {
+        let phase = &self.progress.phase;
+        let max_kept =
+            usize::try_from(self.core.config.limits.max_stream_log_bytes).unwrap_or(usize::MAX);
+        let mut relay = Relay::new(log, keep, max_kept);
+        let mut events = Vec::new();
+        if self.route.is_orchestrator {
+            let completion = self.stream_remotely(&call.request, &mut relay).await?;
+            let streamed = relay.finish(&mut events).await?;
+            let value = Streamed {
+                completion,
+                ..streamed
+            };
+            return Ok(Success {
+                value,
+                status: None,
+                upstream_request_id: None,
+            });
+        }
+        if self.route.kind == ProviderKind::Local {
+            let counter = self.core.tokens();
+            events = provider::local::events(&call.request, &|text| counter.count(text) as u64)?;
+            // The flight ends a stream itself, when it knows cost and timing.
+            events.retain(|event| !matches!(event, StreamEvent::End { .. }));
+            let value = relay.finish(&mut events).await?;
+            return Ok(Success {
+                value,
+                status: None,
+                upstream_request_id: None,
+            });
+        }
+        let mut response = self.post(&call.wire, "text/event-stream", phase).await?;
+        let status = response.status.as_u16();
+        let upstream_request_id = request_id(&response.headers);
+        let media_type = response.media_type();
+        if media_type != "text/event-stream" {
+            return Err(Error::new(
+                ErrorKind::UnexpectedContentType,
+                format!("expected `text/event-stream`, found `{media_type}`"),
+            )
+            .with(|fields| {
+                fields.http_status = Some(status);
+                fields.upstream_request_id = upstream_request_id;
+                fields.billed = Billed::Maybe;
+            })
+            .into());
+        }
+        let max_event =
+            usize::try_from(self.core.config.limits.max_event_bytes).unwrap_or(usize::MAX);
+        let mut parser = SseParser::new(max_event);
+        let mut decoder = StreamDecoder::new(self.route.api, self.route.usage_api);
+        loop {
+            let chunk = match response.chunk(phase).await {
+                Ok(chunk) => chunk,
+                Err(error) => return Err(relay.broken(error)),
+            };
+            let Some(chunk) = chunk else {
+                let ended = decoder.end(&mut events);
+                if let Err(error) = relay.pass(&mut events).await.and(ended) {
+                    return Err(relay.broken(not_ended(error, relay.committed)));
+                }
+                break;
+            };
+            let mut done = false;
+            let fed = parser.feed(&chunk, &mut |event: SseEvent<'_>| {
+                // What follows the vendor's own end is no part of the answer.
+                if !done {
+                    done = decoder.push(&event, &mut events)? == Decoded::Done;
+                }
+                Ok(())
+            });
+            // Events that precede a fault are delivered before it.
+            if let Err(error) = relay.pass(&mut events).await.and(fed) {
+                return Err(relay.broken(error));
+            }
+            if done {
+                break;
+            }
+        }
+        let value = relay.finish(&mut events).await?;
+        Ok(Success {
+            value,
+            status: Some(status),
+            upstream_request_id,
+        })
+    }
+}
+
+/// A stream that ended without its end before anything was delivered is a broken connection and may be tried again.
+fn not_ended(error: Error, committed: bool) -> Error {
+    if committed || error.kind() != ErrorKind::StreamInterrupted {
+        return error;
+    }
+    Error::new(
+        ErrorKind::TransportInterrupted,
+        error.fields().message.clone(),
+    )
+    .with(|fields| fields.billed = Billed::Maybe)
+}

@@ -1,0 +1,568 @@
+//! The caller's half of a call: check, key, memory look-up, join or start a flight, wait.
+//!
+//! Everything up to the wait happens on the caller's thread without a task, so that a hit or a mistake costs no hop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::completion_stream::CompletionStream;
+use super::config::ProviderKind;
+use super::route::Route;
+use super::{Client, Core};
+use crate::cache::memory::{Entry, Value};
+use crate::cache::policy::{self, CacheUse};
+use crate::call::attempt::{Outgoing, Whole, Wire};
+use crate::call::flight::{Join, Subscriber, Want};
+use crate::call::key::{self, Key, Place};
+use crate::call::orchestrated::seen_from_here;
+use crate::call::pipeline::{Flight, micros, millis};
+use crate::call::stream::{EventLog, Events};
+use crate::call::validate;
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::Counters;
+use crate::provider;
+use crate::transport::timer::IdleTimer;
+use crate::types::{
+    CacheOutcome, CacheStatus, CacheTier, CallOptions, Completion, CompletionRequest, Cost,
+    CostStatus, NanoUsd, Timing,
+};
+
+/// A checked call, before it leaves the caller's thread.
+pub(crate) struct Prepared {
+    pub(crate) request: Arc<CompletionRequest>,
+    pub(crate) options: Arc<CallOptions>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) key: Key,
+    pub(crate) cache: CacheUse,
+    pub(crate) coalesce: bool,
+    pub(crate) started: Duration,
+    pub(crate) deadline: Duration,
+    pub(crate) request_id: String,
+}
+
+impl Client {
+    /// Asks for a completion and waits for the whole answer.
+    ///
+    /// # Errors
+    /// Any kind of the error table; `attempts` tells what was tried. Dropping the future cancels the call: when nobody
+    /// else waits for the same answer the upstream request is closed.
+    pub async fn complete(&self, request: impl Into<Arc<CompletionRequest>>) -> Result<Completion> {
+        self.complete_with(request, CallOptions::default()).await
+    }
+
+    /// [`Client::complete`] with options.
+    ///
+    /// # Errors
+    /// As [`Client::complete`].
+    pub async fn complete_with(
+        &self,
+        request: impl Into<Arc<CompletionRequest>>,
+        options: impl Into<Arc<CallOptions>>,
+    ) -> Result<Completion> {
+        let core = &self.core;
+        let outcome = async {
+            let call = core.prepare(request.into(), options.into())?;
+            if let Some((entry, _)) = core.look_up(&call) {
+                return Ok(core.hit(&call, &entry));
+            }
+            let mut subscriber = core.depart(&call, false)?;
+            let mut timer = IdleTimer::new(
+                Arc::clone(&core.clock),
+                call.deadline.saturating_sub(call.started),
+            );
+            let answer = timer
+                .limit(subscriber.result())
+                .await
+                .unwrap_or_else(|| Err(subscriber.progress().timed_out("total")));
+            let joined = subscriber.joined();
+            match answer {
+                Ok(answer) => Ok(core.deliver(&call, &answer, joined, None)),
+                Err(error) => Err(core.blame(&call, error)),
+            }
+        }
+        .await;
+        core.count_outcome(&outcome);
+        outcome
+    }
+
+    /// Asks for a completion as a stream and waits for its first event.
+    ///
+    /// # Errors
+    /// As [`Client::complete`] until the first event; later ones come out of the stream.
+    pub async fn stream(
+        &self,
+        request: impl Into<Arc<CompletionRequest>>,
+    ) -> Result<CompletionStream> {
+        self.stream_with(request, CallOptions::default()).await
+    }
+
+    /// [`Client::stream`] with options.
+    ///
+    /// # Errors
+    /// As [`Client::stream`].
+    pub async fn stream_with(
+        &self,
+        request: impl Into<Arc<CompletionRequest>>,
+        options: impl Into<Arc<CallOptions>>,
+    ) -> Result<CompletionStream> {
+        let core = &self.core;
+        let outcome = async {
+            let call = core.prepare(request.into(), options.into())?;
+            if let Some((entry, _)) = core.look_up_stream(&call) {
+                return Ok(CompletionStream::replay(Arc::clone(core), call, &entry));
+            }
+            let subscriber = core.depart(&call, true)?;
+            CompletionStream::open(Arc::clone(core), call, subscriber).await
+        }
+        .await;
+        core.count_outcome(&outcome);
+        outcome
+    }
+
+    /// The answer to this request if the memory cache has it; never waits and needs no runtime.
+    ///
+    /// # Errors
+    /// `invalid_request` and `not_found`, as the call itself would answer.
+    pub fn lookup(
+        &self,
+        request: &Arc<CompletionRequest>,
+        options: &Arc<CallOptions>,
+    ) -> Result<Option<Completion>> {
+        let call = self
+            .core
+            .prepare(Arc::clone(request), Arc::clone(options))?;
+        Ok(self
+            .core
+            .look_up(&call)
+            .map(|(entry, _)| self.core.hit(&call, &entry)))
+    }
+
+    /// The key under which this request's answer is kept and shared: equal keys are equal calls, in every language.
+    ///
+    /// # Errors
+    /// `invalid_request` and `not_found`, as the call itself would answer.
+    pub fn key(&self, request: &CompletionRequest) -> Result<Key> {
+        let (provider, model) = validate::split_model(&request.model)?;
+        let route = self.core.route(provider)?;
+        Ok(self.core.key(
+            route,
+            if route.is_orchestrator {
+                &request.model
+            } else {
+                model
+            },
+            request,
+        ))
+    }
+}
+
+impl Core {
+    pub(crate) fn count_outcome<T>(&self, outcome: &Result<T>) {
+        Counters::add(&self.counters.calls, 1);
+        if outcome.is_err() {
+            Counters::add(&self.counters.failures, 1);
+        }
+    }
+
+    pub(crate) fn place<'a>(
+        &'a self,
+        route: &'a Route,
+        endpoint: &'a str,
+        model: &'a str,
+    ) -> Place<'a> {
+        Place {
+            tenant: self.config.tenant.as_deref(),
+            credential: &route.credential,
+            provider: &route.name,
+            base_url: &route.base_url,
+            endpoint,
+            model,
+        }
+    }
+
+    fn key(&self, route: &Route, model: &str, request: &CompletionRequest) -> Key {
+        key::completion_key(&self.place(route, &route.endpoint, model), request)
+    }
+
+    /// When a call that starts now and has this option must be over.
+    pub(crate) fn deadline(&self, started: Duration, options: &CallOptions) -> Result<Duration> {
+        let total = options.timeout_ms.unwrap_or(self.config.timeouts.total_ms);
+        if total == 0 {
+            return Err(Error::timeout("queue", "total"));
+        }
+        Ok(started.saturating_add(Duration::from_millis(total)))
+    }
+
+    fn prepare(
+        &self,
+        request: Arc<CompletionRequest>,
+        options: Arc<CallOptions>,
+    ) -> Result<Prepared> {
+        self.check_open()?;
+        let started = self.clock.now();
+        let (provider, model) = validate::split_model(&request.model)?;
+        validate::completion(&request)?;
+        validate::options(&options)?;
+        let route = Arc::clone(self.route(provider)?);
+        let model = if route.is_orchestrator {
+            request.model.as_str()
+        } else {
+            model
+        };
+        let deadline = self.deadline(started, &options)?;
+        let deterministic = policy::is_deterministic(&request, provider == "local");
+        let key = self.key(&route, model, &request);
+        if let Some(max_cost) = options.max_cost {
+            self.check_cost(&request, &options, max_cost)?;
+        }
+        Ok(Prepared {
+            cache: policy::cache_use(&self.config, &options, deterministic),
+            coalesce: policy::may_coalesce(&self.config, &options, deterministic),
+            request_id: format!("ossai-{}", self.uuid()),
+            request,
+            options,
+            route,
+            key,
+            started,
+            deadline,
+        })
+    }
+
+    /// What the memory has for this call: its own answer, or the folded answer of the same stream.
+    fn look_up(&self, call: &Prepared) -> Option<(Arc<Entry>, Key)> {
+        self.look_up_first(call, [call.key, call.key.as_stream()])
+    }
+
+    /// The same for a stream: its events as they came, or the plain answer as a stream of few events.
+    fn look_up_stream(&self, call: &Prepared) -> Option<(Arc<Entry>, Key)> {
+        self.look_up_first(call, [call.key.as_stream(), call.key])
+    }
+
+    fn look_up_first(&self, call: &Prepared, keys: [Key; 2]) -> Option<(Arc<Entry>, Key)> {
+        let memory = self.memory.as_ref().filter(|_| call.cache.read)?;
+        let max_age = call.options.cache.max_age_ms.map(Duration::from_millis);
+        let found = keys
+            .into_iter()
+            .find_map(|key| Some((memory.get(&key, call.started, max_age)?, key)));
+        Counters::add(
+            if found.is_some() {
+                &self.counters.cache_hits
+            } else {
+                &self.counters.cache_misses
+            },
+            1,
+        );
+        found
+    }
+
+    /// A kept answer as this call's.
+    pub(crate) fn hit(&self, call: &Prepared, entry: &Entry) -> Completion {
+        let Value::Completion { completion, .. } = &entry.value else {
+            return Completion::default(); // keys of embeddings are never asked for here
+        };
+        let mut answer = Completion::clone(completion);
+        let saved = answer.cost.total;
+        answer.cost = free(&answer.cost);
+        answer.cache = CacheOutcome {
+            status: CacheStatus::Hit,
+            tier: Some(CacheTier::Memory),
+            age_ms: Some(millis(call.started.saturating_sub(entry.stored_at))),
+            joined: false,
+            saved,
+        };
+        self.count_saved(saved);
+        answer.attempts.clear();
+        answer.request_id.clone_from(&call.request_id);
+        let total = micros(self.clock.now().saturating_sub(call.started));
+        answer.timing = Timing {
+            total_us: total,
+            overhead_us: total,
+            ..Timing::default()
+        };
+        answer
+    }
+
+    pub(crate) fn count_saved(&self, saved: Option<NanoUsd>) {
+        Counters::add(&self.counters.saved, saved.unwrap_or_default().0);
+    }
+
+    /// Joins the flight of this call, or starts one.
+    fn depart(
+        self: &Arc<Self>,
+        call: &Prepared,
+        streamed: bool,
+    ) -> Result<Subscriber<crate::types::StreamEvent, Arc<Completion>>> {
+        let runtime = runtime()?;
+        let (want, key) = if streamed {
+            (Want::Events, call.key.as_stream())
+        } else {
+            (Want::Result, call.key)
+        };
+        self.check_room()?;
+        let deadline = Some(call.deadline);
+        let (subscriber, log) = if call.coalesce {
+            match self.flights.join(key.0, want, deadline)? {
+                Join::Joined(subscriber) => return Ok(subscriber),
+                Join::Started(subscriber, log) => (subscriber, log),
+            }
+        } else {
+            self.flights.start_private(want, deadline)?
+        };
+        let flight = self.flight(call, &subscriber);
+        let request = Arc::clone(&call.request);
+        let (store, key) = (call.cache.write, key);
+        runtime.spawn(async move {
+            let outcome = tokio::select! {
+                biased;
+                () = log.cancelled() => return,
+                outcome = flight.fly(request, &log, streamed, store.then_some(key)) => outcome,
+            };
+            log.finish(outcome);
+        });
+        Ok(subscriber)
+    }
+
+    fn flight<E: Clone + Send, T: Clone + Send>(
+        self: &Arc<Self>,
+        call: &Prepared,
+        subscriber: &Subscriber<E, T>,
+    ) -> Flight {
+        Flight {
+            core: Arc::clone(self),
+            route: Arc::clone(&call.route),
+            options: Arc::clone(&call.options),
+            progress: Arc::clone(subscriber.progress()),
+            idempotency_key: self.idempotency_key(&call.options),
+            request_id: call.request_id.clone(),
+        }
+    }
+
+    /// Refuses a call when too many are under way: a bound that is met is an error, never a queue that grows.
+    pub(crate) fn check_room(&self) -> Result<()> {
+        let active = self.flights.stats().active_flights + self.embeddings.stats().active_flights;
+        if active >= self.config.limits.max_in_flight {
+            return Err(Error::new(
+                ErrorKind::Overloaded,
+                "too many calls under way (`limits.max_in_flight`)",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn idempotency_key(&self, options: &CallOptions) -> String {
+        options
+            .idempotency_key
+            .clone()
+            .unwrap_or_else(|| format!("ossai-{}", self.uuid()))
+    }
+
+    /// A flight's answer as one of its callers'.
+    pub(crate) fn deliver(
+        &self,
+        call: &Prepared,
+        answer: &Completion,
+        joined: bool,
+        first_token: Option<Duration>,
+    ) -> Completion {
+        let mut answer = answer.clone();
+        self.personalise(call, joined, first_token, &mut answer);
+        answer
+    }
+
+    fn personalise(
+        &self,
+        call: &Prepared,
+        joined: bool,
+        first_token: Option<Duration>,
+        answer: &mut Completion,
+    ) {
+        if answer.cache.status == CacheStatus::Bypass && call.cache.read {
+            answer.cache.status = CacheStatus::Miss;
+        }
+        if joined {
+            answer.cache.joined = true;
+            answer.cache.saved = answer.cost.total;
+            self.count_saved(answer.cost.total);
+            answer.cost = free(&answer.cost);
+        }
+        answer.request_id.clone_from(&call.request_id);
+        let total = micros(self.clock.now().saturating_sub(call.started));
+        let elsewhere: u64 = answer
+            .attempts
+            .iter()
+            .map(|attempt| attempt.duration_us + attempt.delay_ms * 1000)
+            .sum();
+        answer.timing.total_us = total;
+        answer.timing.overhead_us = if joined {
+            0
+        } else {
+            total.saturating_sub(elsewhere)
+        };
+        answer.timing.first_token_us =
+            first_token.map(|at| micros(at.saturating_sub(call.started)));
+    }
+
+    /// A flight's error as one of its callers'.
+    pub(crate) fn blame(&self, call: &Prepared, error: Error) -> Error {
+        error.with(|fields| {
+            fields.request_id = Some(call.request_id.clone());
+            fields
+                .model
+                .get_or_insert_with(|| call.request.model.clone());
+            fields
+                .provider
+                .get_or_insert_with(|| call.route.name.clone());
+        })
+    }
+}
+
+/// The same cost, paid by somebody else.
+pub(crate) fn free(cost: &Cost) -> Cost {
+    Cost {
+        status: if cost.status == CostStatus::Unknown {
+            CostStatus::Unknown
+        } else {
+            CostStatus::Exact
+        },
+        total: cost.total.map(|_| NanoUsd::ZERO),
+        price_version: cost.price_version.clone(),
+        ..Cost::default()
+    }
+}
+
+/// The Tokio runtime flights run on.
+pub(crate) fn runtime() -> Result<tokio::runtime::Handle> {
+    tokio::runtime::Handle::try_current().map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidState,
+            "no Tokio runtime here: call from within one",
+        )
+        .with_source(error)
+    })
+}
+
+impl Flight {
+    /// The whole of a flight: encode, try, settle, keep.
+    async fn fly(
+        &self,
+        request: Arc<CompletionRequest>,
+        log: &EventLog,
+        streamed: bool,
+        store: Option<Key>,
+    ) -> Result<Arc<Completion>> {
+        // A caller can miss the memory just before another flight fills it and ends.
+        if let Some(key) = store.filter(|_| !self.options.cache.refresh && !streamed)
+            && let Some(kept) = self.kept(&key)
+        {
+            return Ok(kept);
+        }
+        let wire = if self.route.is_orchestrator || self.route.kind == ProviderKind::Local {
+            Wire {
+                path: "",
+                body: bytes::Bytes::new(),
+                dropped_params: Vec::new(),
+            }
+        } else {
+            let (_, model) = validate::split_model(&request.model)?;
+            let traits = self.core.traits(&self.route, &request.model);
+            provider::encode_completion(self.route.api, &request, model, &traits, streamed)?.into()
+        };
+        let call = Outgoing { request, wire };
+        let deadline = || log.latest_deadline();
+        let (mut completion, events) = if streamed {
+            let keep = store.is_some();
+            let streamed = self
+                .tries(
+                    deadline,
+                    &Events {
+                        call: &call,
+                        log,
+                        keep,
+                    },
+                )
+                .await?;
+            (streamed.completion, streamed.events)
+        } else {
+            (self.tries(deadline, &Whole(&call)).await?, None)
+        };
+        self.settle(&call, &mut completion);
+        let completion = Arc::new(completion);
+        if let (Some(key), Some(memory)) = (store, &self.core.memory)
+            && policy::may_store(&completion)
+            && (!streamed || events.is_some())
+        {
+            let now = self.core.clock.now();
+            let ttl = Duration::from_millis(
+                self.options
+                    .cache
+                    .ttl_ms
+                    .unwrap_or(self.core.config.cache.ttl_ms),
+            );
+            let value = Value::Completion {
+                completion: Arc::clone(&completion),
+                events: events.map(Arc::from),
+            };
+            memory.put(key, Entry::new(value, now, ttl));
+        }
+        Ok(completion)
+    }
+
+    fn kept(&self, key: &Key) -> Option<Arc<Completion>> {
+        let max_age = self.options.cache.max_age_ms.map(Duration::from_millis);
+        let entry = self
+            .core
+            .memory
+            .as_ref()?
+            .get(key, self.core.clock.now(), max_age)?;
+        let Value::Completion { completion, .. } = &entry.value else {
+            return None;
+        };
+        let mut answer = Completion::clone(completion);
+        answer.cache = CacheOutcome {
+            status: CacheStatus::Hit,
+            tier: Some(CacheTier::Memory),
+            age_ms: Some(millis(
+                self.core.clock.now().saturating_sub(entry.stored_at),
+            )),
+            joined: false,
+            saved: answer.cost.total,
+        };
+        answer.cost = free(&answer.cost);
+        answer.attempts.clear();
+        Some(Arc::new(answer))
+    }
+
+    /// Adds to a vendor's answer what the flight knows: who was asked, what it took, what it cost.
+    fn settle(&self, call: &Outgoing, completion: &mut Completion) {
+        if self.route.is_orchestrator {
+            // The orchestrator has settled it; what is added is what happened on the way to it.
+            let mut attempts = self.progress.attempts();
+            attempts.pop();
+            attempts.append(&mut completion.attempts);
+            completion.attempts = attempts;
+            seen_from_here(&mut completion.cache.tier);
+            self.core.count_spent(&completion.cost);
+            return;
+        }
+        completion.model.clone_from(&call.request.model);
+        completion
+            .dropped_params
+            .clone_from(&call.wire.dropped_params);
+        completion.attempts = self.progress.attempts();
+        completion.upstream_request_id = completion
+            .attempts
+            .last()
+            .and_then(|attempt| attempt.upstream_request_id.clone());
+        if completion.raw_usage.is_none() && self.route.kind != ProviderKind::Local {
+            completion.usage = self.core.counted_usage(&call.request, completion);
+        }
+        self.core.calibrate(&call.request, &completion.usage);
+        completion.cost = self.core.price(
+            &call.request.model,
+            Some(&call.request),
+            &self.options,
+            &completion.usage,
+        );
+        self.core.count_spent(&completion.cost);
+    }
+}

@@ -1,0 +1,392 @@
+//! The one configuration document: from a file, from the environment, or from any language's options.
+//!
+//! Unknown keys and wrong values are errors that name their path, because a misspelt limit that is silently ignored is
+//! a limit that is not there.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::secret::Secret;
+use crate::call::validate;
+use crate::error::{Error, ErrorKind, Result};
+use crate::provider::Api;
+
+/// Everything a client can be told. Durations are milliseconds, sizes bytes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// An orchestrator (`host:port`, or a URL); absent means straight to the providers.
+    pub endpoint: Option<String>,
+    /// The orchestrator's key.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub api_key: Option<Secret>,
+    /// Whose calls these are: part of every key, so that nothing crosses tenants.
+    pub tenant: Option<String>,
+    /// Providers by the name models are asked for under (`name/model`). Known names need only what differs.
+    pub providers: BTreeMap<String, ProviderConfig>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// When and how often to try again.
+    pub retry: Retry,
+    /// The memory cache.
+    pub cache: Cache,
+    /// Which calls may share a flight.
+    pub coalesce: Coalesce,
+    /// Bounds on what is read and held.
+    pub limits: Limits,
+    /// A file whose prices replace or add to the built-in table.
+    pub prices: Option<std::path::PathBuf>,
+    /// Trust and proxies.
+    pub tls: Tls,
+    /// For tests only.
+    #[serde(skip_serializing_if = "Testing::is_off")]
+    pub testing: Testing,
+}
+
+/// One provider.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// Whose way of speaking it has: `openai` (also every compatible server) or `anthropic`. Known names have theirs.
+    pub kind: Option<ProviderKind>,
+    /// Which endpoint completions use; by default the kind's own.
+    pub api: Option<Api>,
+    /// Base address up to and including the version (`https://api.openai.com/v1`).
+    pub base_url: Option<String>,
+    /// The credential itself.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub api_key: Option<Secret>,
+    /// The environment variable that holds the credential.
+    pub api_key_env: Option<String>,
+    /// Which header carries the credential; by default the kind's own.
+    pub auth: Option<Auth>,
+    /// Headers sent with every request.
+    pub headers: BTreeMap<String, String>,
+    /// Query parameters sent with every request (`api-version`); never credentials.
+    pub query: BTreeMap<String, String>,
+    /// `anthropic-version` or the like, where it differs from the default.
+    pub version: Option<String>,
+    /// Allow plain http to hosts other than this machine although a credential is sent.
+    pub allow_http: bool,
+}
+
+/// Whose way of speaking a provider has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProviderKind {
+    /// OpenAI's, and that of every compatible server.
+    Openai,
+    /// Anthropic's.
+    Anthropic,
+    /// The built-in offline model.
+    Local,
+}
+
+/// Which header carries the credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// `authorization: Bearer …`
+    Bearer,
+    /// `x-api-key: …`
+    XApiKey,
+    /// `api-key: …` (Azure)
+    ApiKey,
+    /// None.
+    None,
+}
+
+/// How long things may take, in milliseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// A whole call: queueing, all tries and the waits between them; for a stream until its first event.
+    pub total_ms: u64,
+    /// One try.
+    pub attempt_ms: Option<u64>,
+    /// Making a connection.
+    pub connect_ms: u64,
+    /// From sending to the response headers.
+    pub first_byte_ms: Option<u64>,
+    /// The longest silence inside a body.
+    pub stream_idle_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            total_ms: 600_000,
+            attempt_ms: None,
+            connect_ms: 5_000,
+            first_byte_ms: None,
+            stream_idle_ms: 20_000,
+        }
+    }
+}
+
+/// When and how often to try again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Most tries, the first included.
+    pub max_attempts: u32,
+    /// First back-off after a transient fault.
+    pub base_ms: u64,
+    /// First back-off after throttling.
+    pub throttle_base_ms: u64,
+    /// Longest computed back-off.
+    pub max_backoff_ms: u64,
+    /// Longest wait an upstream may ask for; above it the error is returned at once.
+    pub max_retry_after_ms: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            base_ms: 500,
+            throttle_base_ms: 1_000,
+            max_backoff_ms: 20_000,
+            max_retry_after_ms: 120_000,
+        }
+    }
+}
+
+/// The memory cache.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Most bytes it holds, keys and bookkeeping included.
+    pub max_bytes: u64,
+    /// How long an answer is kept.
+    pub ttl_ms: u64,
+    /// How long embeddings are kept; they do not change while the model does not.
+    pub embedding_ttl_ms: u64,
+    /// Which answers are kept.
+    pub store: Store,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_bytes: 64 * 1024 * 1024,
+            ttl_ms: 3_600_000,
+            embedding_ttl_ms: 86_400_000,
+            store: Store::Deterministic,
+        }
+    }
+}
+
+/// Which answers a cache keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Store {
+    /// Of requests at temperature 0, embeddings, and calls that ask for it.
+    #[default]
+    Deterministic,
+    /// Of every request.
+    All,
+}
+
+/// Which calls may share a flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Coalesce {
+    /// Requests at temperature 0, embeddings, and calls that ask for it.
+    #[default]
+    Deterministic,
+    /// Every request.
+    All,
+    /// None, unless a call asks for it.
+    Off,
+}
+
+/// Bounds on what is read and held, in bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest decoded body of an answer.
+    pub max_response_bytes: u64,
+    /// Largest single event of a stream.
+    pub max_event_bytes: u64,
+    /// Largest gRPC message in.
+    pub max_grpc_message_bytes: u64,
+    /// Most bytes of events kept for late joiners of one stream.
+    pub max_stream_log_bytes: u64,
+    /// Most calls under way at once; more are refused with `overloaded`.
+    pub max_in_flight: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_response_bytes: 128 << 20,
+            max_event_bytes: 128 << 20,
+            max_grpc_message_bytes: 4 << 20,
+            max_stream_log_bytes: 8 << 20,
+            max_in_flight: 100_000,
+        }
+    }
+}
+
+/// Trust.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate authorities to trust beside the system's, PEM.
+    pub ca_pem: Option<String>,
+    /// A file of the same.
+    pub ca_file: Option<std::path::PathBuf>,
+}
+
+/// For tests: time runs faster and chance is repeatable. Nobody should set this in production.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Testing {
+    /// How many times faster every time-out and wait runs.
+    pub time_scale: Option<u32>,
+    /// Seed of the random source.
+    pub seed: Option<u64>,
+}
+
+impl Testing {
+    fn is_off(&self) -> bool {
+        self.time_scale.is_none() && self.seed.is_none()
+    }
+}
+
+impl Config {
+    /// Reads a JSON document; an error names the path of what is wrong.
+    ///
+    /// # Errors
+    /// `invalid_request` with `field`.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let config: Self = parse_json("config", json)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration the environment describes: `OSSAI_ENDPOINT`, `OSSAI_API_KEY`, `OSSAI_TENANT`, `OSSAI_PRICES`,
+    /// and every provider whose own key variable is set.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let var = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .filter(|value| !value.trim().is_empty())
+        };
+        Self {
+            endpoint: var("OSSAI_ENDPOINT"),
+            api_key: var("OSSAI_API_KEY").map(Secret::from),
+            tenant: var("OSSAI_TENANT"),
+            prices: var("OSSAI_PRICES").map(Into::into),
+            ..Self::default()
+        }
+    }
+
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the first wrong field.
+    pub fn check(&self) -> Result<()> {
+        if let Some(tenant) = &self.tenant {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if tenant.len() > 128 || !tenant.chars().all(allowed) {
+                return Err(Error::invalid(
+                    "config.tenant",
+                    "expected at most 128 of A-Z a-z 0-9 . _ -",
+                ));
+            }
+        }
+        if self.retry.max_attempts == 0 {
+            return Err(Error::invalid(
+                "config.retry.max_attempts",
+                "expected at least 1",
+            ));
+        }
+        if self.testing.time_scale == Some(0) {
+            return Err(Error::invalid(
+                "config.testing.time_scale",
+                "expected at least 1",
+            ));
+        }
+        for (name, value) in [
+            ("max_response_bytes", self.limits.max_response_bytes),
+            ("max_event_bytes", self.limits.max_event_bytes),
+            ("max_grpc_message_bytes", self.limits.max_grpc_message_bytes),
+            ("max_stream_log_bytes", self.limits.max_stream_log_bytes),
+            ("max_in_flight", self.limits.max_in_flight),
+        ] {
+            if value == 0 {
+                return Err(Error::invalid(
+                    format!("config.limits.{name}"),
+                    "expected at least 1",
+                ));
+            }
+        }
+        for (name, provider) in &self.providers {
+            let path = format!("config.providers.{name}");
+            if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
+                return Err(Error::invalid(path, "expected a name without `/`"));
+            }
+            validate::headers(&format!("{path}.headers"), &provider.headers)?;
+            if let Some(key) = &provider.api_key {
+                if key.expose().is_empty() {
+                    return Err(Error::invalid(
+                        format!("{path}.api_key"),
+                        "expected a key, found an empty one",
+                    ));
+                }
+                validate::no_controls(&format!("{path}.api_key"), key.expose())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Parses JSON into `T`; the error names the path beneath `root` and repeats no value.
+pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(root: &str, json: &str) -> Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." {
+            root.to_owned()
+        } else {
+            format!("{root}.{path}")
+        };
+        Error::invalid(field, error.into_inner())
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| Error::invalid(root, error))?;
+    Ok(value)
+}
+
+/// Reads a configured file.
+pub(crate) fn read_file(field: &str, path: &std::path::Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidRequest,
+            format!("{field}: cannot read {}: {error}", path.display()),
+        )
+        .with(|fields| fields.field = Some(field.into()))
+        .with_source(error)
+    })
+}

@@ -1,0 +1,207 @@
+//! The caller's half of an embedding.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::calls::{free, runtime};
+use super::{Client, Core};
+use crate::cache::memory::{Entry, Value};
+use crate::cache::policy;
+use crate::call::flight::{Join, Want};
+use crate::call::key;
+use crate::call::pipeline::{Flight, micros, millis};
+use crate::call::validate;
+use crate::error::Result;
+use crate::observe::Counters;
+use crate::transport::timer::IdleTimer;
+use crate::types::{
+    CacheOutcome, CacheStatus, CacheTier, CallOptions, EmbeddingRequest, EmbeddingResponse, Timing,
+};
+
+impl Client {
+    /// Turns texts into vectors, in the order of the inputs.
+    ///
+    /// # Errors
+    /// Any kind of the error table. Dropping the future cancels the call.
+    pub async fn embed(
+        &self,
+        request: impl Into<Arc<EmbeddingRequest>>,
+    ) -> Result<EmbeddingResponse> {
+        self.embed_with(request, CallOptions::default()).await
+    }
+
+    /// [`Client::embed`] with options.
+    ///
+    /// # Errors
+    /// As [`Client::embed`].
+    pub async fn embed_with(
+        &self,
+        request: impl Into<Arc<EmbeddingRequest>>,
+        options: impl Into<Arc<CallOptions>>,
+    ) -> Result<EmbeddingResponse> {
+        let outcome = self.core.embed(request.into(), options.into()).await;
+        self.core.count_outcome(&outcome);
+        outcome
+    }
+}
+
+impl Core {
+    async fn embed(
+        self: &Arc<Self>,
+        request: Arc<EmbeddingRequest>,
+        options: Arc<CallOptions>,
+    ) -> Result<EmbeddingResponse> {
+        self.check_open()?;
+        let started = self.clock.now();
+        let (provider, model) = validate::split_model(&request.model)?;
+        validate::embedding(&request)?;
+        validate::options(&options)?;
+        let route = Arc::clone(self.route(provider)?);
+        let model = if route.is_orchestrator {
+            request.model.as_str()
+        } else {
+            model
+        };
+        let deadline = self.deadline(started, &options)?;
+        let key = key::embedding_key(&self.place(&route, &route.endpoint, model), &request);
+        let request_id = format!("ossai-{}", self.uuid());
+        let cache = policy::cache_use(&self.config, &options, true);
+        if let Some(memory) = self.memory.as_ref().filter(|_| cache.read) {
+            let max_age = options.cache.max_age_ms.map(Duration::from_millis);
+            if let Some(entry) = memory.get(&key, started, max_age)
+                && let Value::Embedding(kept) = &entry.value
+            {
+                Counters::add(&self.counters.cache_hits, 1);
+                let mut answer = EmbeddingResponse::clone(kept);
+                answer.cache = CacheOutcome {
+                    status: CacheStatus::Hit,
+                    tier: Some(CacheTier::Memory),
+                    age_ms: Some(millis(started.saturating_sub(entry.stored_at))),
+                    joined: false,
+                    saved: answer.cost.total,
+                };
+                self.count_saved(answer.cost.total);
+                answer.cost = free(&answer.cost);
+                answer.attempts.clear();
+                answer.request_id = request_id;
+                let total = micros(self.clock.now().saturating_sub(started));
+                answer.timing = Timing {
+                    total_us: total,
+                    overhead_us: total,
+                    ..Timing::default()
+                };
+                return Ok(answer);
+            }
+            Counters::add(&self.counters.cache_misses, 1);
+        }
+        let runtime = runtime()?;
+        self.check_room()?;
+        let joined = if policy::may_coalesce(&self.config, &options, true) {
+            self.embeddings.join(key.0, Want::Result, Some(deadline))?
+        } else {
+            let (subscriber, log) = self
+                .embeddings
+                .start_private(Want::Result, Some(deadline))?;
+            Join::Started(subscriber, log)
+        };
+        let mut subscriber = match joined {
+            Join::Joined(subscriber) => subscriber,
+            Join::Started(subscriber, log) => {
+                let flight = Arc::new(Flight {
+                    core: Arc::clone(self),
+                    route: Arc::clone(&route),
+                    options: Arc::clone(&options),
+                    progress: Arc::clone(subscriber.progress()),
+                    idempotency_key: self.idempotency_key(&options),
+                    request_id: request_id.clone(),
+                });
+                let (request, store) = (Arc::clone(&request), cache.write.then_some(key));
+                let log = Arc::new(log);
+                runtime.spawn(async move {
+                    let outcome = tokio::select! {
+                        biased;
+                        () = log.cancelled() => return,
+                        outcome = flight.fly_embedding(Arc::clone(&request), &log) => outcome,
+                    };
+                    let outcome =
+                        outcome.map(|answer| flight.settle_embedding(&request, answer, store));
+                    // The parts' tasks are gone by now, and with them every other owner.
+                    if let Ok(log) = Arc::try_unwrap(log) {
+                        log.finish(outcome);
+                    }
+                });
+                subscriber
+            }
+        };
+        let mut timer = IdleTimer::new(Arc::clone(&self.clock), deadline.saturating_sub(started));
+        let answer = timer
+            .limit(subscriber.result())
+            .await
+            .unwrap_or_else(|| Err(subscriber.progress().timed_out("total")))
+            .map_err(|error| {
+                error.with(|fields| {
+                    fields.request_id = Some(request_id.clone());
+                    fields.model.get_or_insert_with(|| request.model.clone());
+                    fields.provider.get_or_insert_with(|| route.name.clone());
+                })
+            })?;
+        let mut answer = EmbeddingResponse::clone(&answer);
+        if cache.read && answer.cache.status == CacheStatus::Bypass {
+            answer.cache.status = CacheStatus::Miss;
+        }
+        if subscriber.joined() {
+            answer.cache.joined = true;
+            answer.cache.saved = answer.cost.total;
+            self.count_saved(answer.cost.total);
+            answer.cost = free(&answer.cost);
+        }
+        answer.request_id = request_id;
+        answer.timing.total_us = micros(self.clock.now().saturating_sub(started));
+        Ok(answer)
+    }
+}
+
+impl Flight {
+    fn settle_embedding(
+        &self,
+        request: &EmbeddingRequest,
+        mut answer: EmbeddingResponse,
+        store: Option<key::Key>,
+    ) -> Arc<EmbeddingResponse> {
+        if !self.route.is_orchestrator {
+            self.settle_direct(request, &mut answer);
+        }
+        self.core.count_spent(&answer.cost);
+        let answer = Arc::new(answer);
+        self.keep(&answer, store);
+        answer
+    }
+
+    fn settle_direct(&self, request: &EmbeddingRequest, answer: &mut EmbeddingResponse) {
+        answer.model.clone_from(&request.model);
+        answer.attempts = self.progress.attempts();
+        answer.upstream_request_id = answer
+            .attempts
+            .last()
+            .and_then(|attempt| attempt.upstream_request_id.clone());
+        answer.cost = self
+            .core
+            .price(&request.model, None, &self.options, &answer.usage);
+    }
+
+    fn keep(&self, answer: &Arc<EmbeddingResponse>, store: Option<key::Key>) {
+        if let (Some(key), Some(memory)) = (store, &self.core.memory) {
+            let config = &self.core.config.cache;
+            let ttl =
+                Duration::from_millis(self.options.cache.ttl_ms.unwrap_or(config.embedding_ttl_ms));
+            memory.put(
+                key,
+                Entry::new(
+                    Value::Embedding(Arc::clone(answer)),
+                    self.core.clock.now(),
+                    ttl,
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The client: one object for every call, cheap to clone, safe to share.
+
+mod calls;
+mod completion_stream;
+pub mod config;
+mod embed;
+mod info;
+mod money;
+pub mod presets;
+pub(crate) mod route;
+mod secret;
+mod tokens;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+pub use completion_stream::CompletionStream;
+pub use config::Config;
+pub(crate) use config::read_file;
+pub use money::EstimateOptions;
+pub use secret::Secret;
+pub use tokens::TokenCount;
+
+use crate::cache::memory::Memory;
+use crate::call::flight::{self, Flights};
+use crate::cost::PriceTable;
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::{Counters, Stats};
+use crate::retry::{
+    Backoff, Clock, QuotaSettings, Random, RetryPolicy, RetryQuota, ScaledClock, SeededRandom,
+    SystemClock,
+};
+use crate::tokens::{Calibration, Encoding};
+use crate::transport::grpc::{GrpcConfig, GrpcRoad};
+use crate::transport::http::Http;
+use crate::transport::tls;
+use crate::types::{Completion, EmbeddingResponse, NanoUsd, StreamEvent};
+use route::{Route, Routes};
+
+/// A client for language models, over an orchestrator or straight to the providers.
+///
+/// Cloning gives another handle on the same client: connections, caches, shared calls and counters are one. All methods
+/// take `&self` and may be called from any thread; those that wait need a Tokio runtime. Dropping a future cancels its call.
+/// Construction opens no socket and starts no thread.
+#[derive(Clone)]
+pub struct Client {
+    core: Arc<Core>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("config", &self.core.config)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) type CompletionFlights = Flights<StreamEvent, Arc<Completion>>;
+pub(crate) type EmbeddingFlights = Flights<(), Arc<EmbeddingResponse>>;
+
+/// What all handles of a client share.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) routes: Routes,
+    http: OnceLock<Result<Http>>,
+    road: Option<GrpcRoad>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) quotas: RetryQuota,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) counters: Counters,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) flights: CompletionFlights,
+    pub(crate) embeddings: EmbeddingFlights,
+    pub(crate) prices: PriceTable,
+    pub(crate) calibration: Calibration,
+    pub(crate) closed: std::sync::atomic::AtomicBool,
+}
+
+impl Core {
+    /// The HTTP client, made at the first call: making it reads the system's certificates.
+    pub(crate) fn http(&self) -> Result<&Http> {
+        self.http
+            .get_or_init(|| Http::new(&self.config, Arc::clone(&self.clock)))
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// The encoding text is counted with where its model publishes none.
+    pub(crate) fn tokens(&self) -> &'static Encoding {
+        Encoding::get("o200k_base").unwrap_or(&Encoding::all()[0])
+    }
+
+    /// A version 4 UUID (RFC 9562) of the client's own random source.
+    pub(crate) fn uuid(&self) -> String {
+        let (a, b) = (self.random.next_u64(), self.random.next_u64());
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            a >> 32,
+            (a >> 16) & 0xffff,
+            a & 0xfff,
+            0x8000 | ((b >> 48) & 0x3fff),
+            b & 0xffff_ffff_ffff,
+        )
+    }
+
+    pub(crate) fn road(&self) -> Result<&GrpcRoad> {
+        self.road
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "no orchestrator is configured"))
+    }
+
+    pub(crate) fn route(&self, provider: &str) -> Result<&Arc<Route>> {
+        self.routes.get(provider)
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::InvalidState, "the client is closed"));
+        }
+        Ok(())
+    }
+}
+
+fn road(endpoint: &str, config: &Config) -> Result<GrpcRoad> {
+    let scale = config.testing.time_scale.unwrap_or(1).max(1);
+    GrpcRoad::connect_lazy(
+        endpoint,
+        GrpcConfig {
+            tls: Some(Arc::new(tls::client_config(config)?)),
+            connect_timeout: Duration::from_millis(config.timeouts.connect_ms) / scale,
+            stream_idle_timeout: Duration::from_millis(config.timeouts.stream_idle_ms) / scale,
+            max_receive_bytes: usize::try_from(config.limits.max_grpc_message_bytes)
+                .unwrap_or(usize::MAX),
+            ..GrpcConfig::default()
+        },
+    )
+}
+
+impl Client {
+    /// A client with this configuration.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the configuration field that is wrong.
+    pub fn new(config: Config) -> Result<Self> {
+        config.check()?;
+        let clock: Arc<dyn Clock> = match config.testing.time_scale {
+            Some(factor) => Arc::new(ScaledClock::new(factor)),
+            None => Arc::new(SystemClock::new()),
+        };
+        let random: Arc<dyn Random> = match config.testing.seed {
+            Some(seed) => Arc::new(SeededRandom::new(seed)),
+            None => Arc::new(SeededRandom::from_os()),
+        };
+        let prices = match &config.prices {
+            None => PriceTable::embedded().clone(),
+            Some(path) => {
+                PriceTable::embedded().with_overlay(&read_file("config.prices", path)?)?
+            }
+        };
+        let routes = Routes::new(&config)?;
+        let road = config
+            .endpoint
+            .as_deref()
+            .map(|endpoint| road(endpoint, &config))
+            .transpose()?;
+        let log_bytes = usize::try_from(config.limits.max_stream_log_bytes).unwrap_or(usize::MAX);
+        let limits = flight::Limits {
+            log_bytes,
+            ..flight::Limits::default()
+        };
+        Ok(Self {
+            core: Arc::new(Core {
+                routes,
+                http: OnceLock::new(),
+                road,
+                clock,
+                random,
+                quotas: RetryQuota::new(QuotaSettings::default()),
+                policy: RetryPolicy {
+                    max_attempts: config.retry.max_attempts,
+                    backoff: Backoff {
+                        transient_base: Duration::from_millis(config.retry.base_ms),
+                        throttle_base: Duration::from_millis(config.retry.throttle_base_ms),
+                        cap: Duration::from_millis(config.retry.max_backoff_ms),
+                    },
+                    longest_hint: Duration::from_millis(config.retry.max_retry_after_ms),
+                },
+                counters: Counters::default(),
+                memory: config
+                    .cache
+                    .enabled
+                    .then(|| Memory::new(config.cache.max_bytes)),
+                flights: Flights::new(limits),
+                embeddings: Flights::new(limits),
+                prices,
+                calibration: Calibration::new(),
+                closed: false.into(),
+                config,
+            }),
+        })
+    }
+
+    /// A client configured by the environment (see [`Config::from_env`]) and the providers' own key variables.
+    ///
+    /// # Errors
+    /// `invalid_request` naming what is wrong.
+    pub fn from_env() -> Result<Self> {
+        Self::new(Config::from_env())
+    }
+
+    /// What the client has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let core = &self.core;
+        let read = Counters::read;
+        let counters = &core.counters;
+        let (flights, embeddings) = (core.flights.stats(), core.embeddings.stats());
+        let (cache_entries, cache_bytes) = core.memory.as_ref().map_or((0, 0), Memory::size);
+        Stats {
+            calls: read(&counters.calls),
+            failures: read(&counters.failures),
+            flights: flights.flights_started + embeddings.flights_started,
+            joined: flights.joined + embeddings.joined,
+            flights_in_flight: flights.active_flights + embeddings.active_flights,
+            waiters: flights.active_waiters + embeddings.active_waiters,
+            flights_cancelled: flights.cancelled + embeddings.cancelled,
+            cache_hits: read(&counters.cache_hits),
+            cache_misses: read(&counters.cache_misses),
+            cache_entries,
+            cache_bytes,
+            attempts: read(&counters.attempts),
+            retries: read(&counters.retries),
+            spent: NanoUsd(read(&counters.spent)),
+            saved: NanoUsd(read(&counters.saved)),
+            unpriced: read(&counters.unpriced),
+        }
+    }
+
+    /// The configuration; credentials in it cannot be printed.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+
+    /// The prices calls are counted with.
+    #[must_use]
+    pub fn prices(&self) -> &PriceTable {
+        &self.core.prices
+    }
+
+    /// Forgets every kept answer.
+    pub fn clear_cache(&self) {
+        if let Some(memory) = &self.core.memory {
+            memory.clear();
+        }
+    }
+
+    /// Refuses new calls with `invalid_state` and waits, at most `patience`, for those under way.
+    ///
+    /// Returns whether all of them ended. A second call is harmless.
+    pub async fn close(&self, patience: Duration) -> bool {
+        self.core
+            .closed
+            .store(true, std::sync::atomic::Ordering::Release);
+        let mut timer =
+            crate::transport::timer::IdleTimer::new(Arc::clone(&self.core.clock), patience);
+        timer
+            .limit(async {
+                let (completions, embeddings) = (
+                    self.core.flights.shutdown(),
+                    self.core.embeddings.shutdown(),
+                );
+                completions.await;
+                embeddings.await;
+            })
+            .await
+            .is_some()
+    }
+}

@@ -1,0 +1,334 @@
+//! Where calls go: a provider's configuration with everything that can be worked out ahead worked out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+
+use super::config::{Auth, Config, ProviderConfig, ProviderKind};
+use super::presets::{self, Preset};
+use super::secret::Secret;
+use crate::cost::usage::{UsageApi, usage_api};
+use crate::error::{Error, ErrorKind, Result};
+use crate::provider::Api;
+
+/// The `anthropic-version` this was written against; servers that only speak its shape know the older one.
+const ANTHROPIC_VERSION: &str = "2026-10-21";
+const ANTHROPIC_VERSION_COMPATIBLE: &str = "2023-06-01";
+
+/// One provider, ready to be called.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) name: String,
+    pub(crate) kind: ProviderKind,
+    pub(crate) api: Api,
+    pub(crate) usage_api: UsageApi,
+    pub(crate) base_url: String,
+    /// Origin for retry quotas: scheme, host and port.
+    pub(crate) origin: String,
+    /// Endpoint and version, as far as a call's key is concerned.
+    pub(crate) endpoint: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) credential: [u8; 32],
+    /// What to say when a call is made although a key is needed and there is none.
+    pub(crate) missing_key: Option<String>,
+    /// Whether it leads to an orchestrator, which then chooses the provider.
+    pub(crate) is_orchestrator: bool,
+    /// Whether it is OpenAI itself and not a server that speaks like it.
+    pub(crate) is_openai: bool,
+}
+
+impl Route {
+    /// The address of an endpoint.
+    pub(crate) fn url(&self, path: &str) -> Result<Url> {
+        let mut url = Url::parse(&format!("{}{path}", self.base_url)).map_err(|error| {
+            Error::invalid(format!("config.providers.{}.base_url", self.name), error)
+        })?;
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        Ok(url)
+    }
+}
+
+/// Every provider a client can call.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    direct: BTreeMap<String, Arc<Route>>,
+    /// Where everything goes when there is an orchestrator.
+    orchestrator: Option<Arc<Route>>,
+}
+
+impl Routes {
+    /// Works out the routes; an error names the field that is wrong.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let mut routes = BTreeMap::new();
+        for (name, provider) in &config.providers {
+            routes.insert(
+                name.clone(),
+                Arc::new(route(name, provider, presets::preset(name))?),
+            );
+        }
+        for preset in presets::PRESETS {
+            if !routes.contains_key(preset.name) {
+                let route = route(preset.name, &ProviderConfig::default(), Some(preset))?;
+                routes.insert(preset.name.to_owned(), Arc::new(route));
+            }
+        }
+        let orchestrator = config
+            .endpoint
+            .as_deref()
+            .map(|endpoint| Arc::new(orchestrator(endpoint, config)));
+        Ok(Self {
+            direct: routes,
+            orchestrator,
+        })
+    }
+
+    /// The route of a provider.
+    pub(crate) fn get(&self, provider: &str) -> Result<&Arc<Route>> {
+        if let Some(orchestrator) = &self.orchestrator {
+            return Ok(orchestrator);
+        }
+        self.direct.get(provider).ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "no provider `{provider}`: name one under `providers`, or use one of {}",
+                    self.usable().join(", ")
+                ),
+            )
+            .with(|fields| {
+                fields.field = Some("model".into());
+                fields.provider_code = Some("model_not_found".into());
+            })
+        })
+    }
+
+    /// Providers that can be called as things are: configured ones, and known ones whose key is there.
+    pub(crate) fn usable(&self) -> Vec<&str> {
+        self.callable().map(|route| route.name.as_str()).collect()
+    }
+
+    pub(crate) fn callable(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let direct = self.direct.values().filter(|route| {
+            route.missing_key.is_none() && (route.name != "ollama" || env("OLLAMA_HOST").is_some())
+        });
+        let orchestrated = self.orchestrator.iter();
+        // One road at a time: an orchestrator stands in for every provider.
+        let skip = if self.orchestrator.is_some() {
+            usize::MAX
+        } else {
+            0
+        };
+        orchestrated.chain(direct.skip(skip))
+    }
+}
+
+fn orchestrator(endpoint: &str, config: &Config) -> Route {
+    Route {
+        name: "orchestrator".into(),
+        kind: ProviderKind::Openai,
+        api: Api::OpenAiChat,
+        usage_api: usage_api("orchestrator", Api::OpenAiChat),
+        base_url: endpoint.to_owned(),
+        origin: endpoint.to_owned(),
+        endpoint: "ossai.orchestrator.v1".into(),
+        headers: HeaderMap::new(),
+        query: Vec::new(),
+        credential: Secret::fingerprint(config.api_key.as_ref()),
+        missing_key: None,
+        is_orchestrator: true,
+        is_openai: false,
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
+}
+
+fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result<Route> {
+    let path = |field: &str| format!("config.providers.{name}.{field}");
+    let kind = config
+        .kind
+        .or(preset.map(|preset| preset.kind))
+        .unwrap_or(ProviderKind::Openai);
+    let preset = preset.filter(|preset| preset.kind == kind);
+    let api = config.api.unwrap_or(match kind {
+        ProviderKind::Anthropic => Api::AnthropicMessages,
+        _ => Api::OpenAiChat,
+    });
+    let configured = config
+        .base_url
+        .clone()
+        .or_else(|| preset?.base_env.and_then(env));
+    let is_own = configured.is_none();
+    let base_url = configured
+        .or_else(|| preset.map(|preset| preset.base_url.to_owned()))
+        .ok_or_else(|| {
+            Error::invalid(
+                path("base_url"),
+                "expected the server's address, for example `http://localhost:8000/v1`",
+            )
+        })?;
+    let base_url = if kind == ProviderKind::Local {
+        base_url
+    } else {
+        normalise(&base_url, name, kind)
+    };
+    let key = config
+        .api_key
+        .clone()
+        .or_else(|| {
+            config
+                .api_key_env
+                .as_deref()
+                .and_then(env)
+                .map(Secret::from)
+        })
+        .or_else(|| {
+            // A vendor's key goes to that vendor's own address, or to one the vendor's own variable names.
+            (config.base_url.is_none())
+                .then(|| preset?.key_env.and_then(env).map(Secret::from))
+                .flatten()
+        });
+    let auth = config
+        .auth
+        .or(preset.map(|preset| preset.auth))
+        .unwrap_or(match kind {
+            ProviderKind::Anthropic => Auth::XApiKey,
+            ProviderKind::Openai => Auth::Bearer,
+            ProviderKind::Local => Auth::None,
+        });
+    let auth = if auth == Auth::None && config.auth.is_none() && key.is_some() {
+        Auth::Bearer
+    } else {
+        auth
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in &config.headers {
+        headers.insert(
+            header_name(&path("headers"), name)?,
+            header_value(&path("headers"), value)?,
+        );
+    }
+    if let Some(key) = &key {
+        let (name, value) = match auth {
+            Auth::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
+            Auth::XApiKey => (
+                HeaderName::from_static("x-api-key"),
+                key.expose().to_owned(),
+            ),
+            Auth::ApiKey => (HeaderName::from_static("api-key"), key.expose().to_owned()),
+            Auth::None => {
+                return Err(Error::invalid(
+                    path("auth"),
+                    "expected a header for the key, found `none`",
+                ));
+            }
+        };
+        let mut value = header_value(&path("api_key"), &value)?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    let version = config
+        .version
+        .clone()
+        .unwrap_or_else(|| match (api, is_own) {
+            (Api::AnthropicMessages, true) => ANTHROPIC_VERSION.into(),
+            (Api::AnthropicMessages, false) => ANTHROPIC_VERSION_COMPATIBLE.into(),
+            _ => String::new(),
+        });
+    if api == Api::AnthropicMessages {
+        headers.insert(
+            "anthropic-version",
+            header_value(&path("version"), &version)?,
+        );
+    }
+    let missing_key = (kind != ProviderKind::Local && key.is_none() && is_own)
+        .then(|| preset?.key_env)
+        .flatten()
+        .map(|variable| {
+            format!("no key for `{name}`: set {variable}, or `providers.{name}.api_key`")
+        });
+    let origin = if kind == ProviderKind::Local {
+        "local".into()
+    } else {
+        let url = Url::parse(&base_url).map_err(|error| Error::invalid(path("base_url"), error))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(Error::invalid(
+                path("base_url"),
+                "expected an http or https address",
+            ));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+            return Err(Error::invalid(
+                path("base_url"),
+                "expected no credentials and no query in the address",
+            ));
+        }
+        if url.scheme() == "http" && key.is_some() && !config.allow_http && !is_loopback(&url) {
+            return Err(Error::invalid(
+                path("base_url"),
+                "expected https: a key would cross the network in the clear (`allow_http` permits it)",
+            ));
+        }
+        url.origin().ascii_serialization()
+    };
+    Ok(Route {
+        name: name.to_owned(),
+        kind,
+        api,
+        usage_api: usage_api(name, api),
+        base_url,
+        origin,
+        endpoint: format!("{api:?}@{version}"),
+        headers,
+        query: config
+            .query
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        credential: Secret::fingerprint(key.as_ref()),
+        missing_key,
+        is_orchestrator: false,
+        is_openai: name == "openai" && is_own,
+    })
+}
+
+/// Adds what people leave out: the scheme, and the version where the vendor's own variable has the bare host.
+fn normalise(base_url: &str, name: &str, kind: ProviderKind) -> String {
+    let mut url = base_url.trim().trim_end_matches('/').to_owned();
+    if !url.contains("://") {
+        url = format!("http://{}", url.replace("0.0.0.0", "127.0.0.1"));
+    }
+    let bare = Url::parse(&url).is_ok_and(|url| matches!(url.path(), "" | "/"));
+    if bare && (kind == ProviderKind::Anthropic || name == "ollama") {
+        url.push_str("/v1");
+    }
+    url
+}
+
+/// Whether an address can only be this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(domain)) => domain == "localhost" || domain.ends_with(".localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+pub(crate) fn header_name(path: &str, name: &str) -> Result<HeaderName> {
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Error::invalid(path, "expected a header name"))
+}
+
+pub(crate) fn header_value(path: &str, value: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(value)
+        .map_err(|_| Error::invalid(path, "expected a header value without control characters"))
+}

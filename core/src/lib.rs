@@ -1,0 +1,33 @@
+//! The client core of ossai: one call, whatever the provider, with its retries, caches, shared flights, tokens and
+//! money decided in one place.
+//!
+//! ```no_run
+//! # async fn run() -> ossai::Result<()> {
+//! let client = ossai::Client::from_env()?;
+//! let answer = client
+//!     .complete(ossai::CompletionRequest::new("openai/gpt-4o-mini", "Why is the sky blue?"))
+//!     .await?;
+//! println!("{} ({} tokens)", answer.text, answer.usage.total_tokens());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Models are named `provider/model`. [`Client`] is the way in; [`types`] is the vocabulary every language shares,
+//! [`error`] the one table of what can go wrong, [`tokens`] counts offline and [`cost`] prices.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod cache;
+pub mod call;
+pub mod client;
+pub mod cost;
+pub mod error;
+pub mod observe;
+pub mod provider;
+pub mod retry;
+pub mod tokens;
+pub mod transport;
+pub mod types;
+
+pub use client::{Client, CompletionStream, Config, EstimateOptions, Secret, TokenCount};
+pub use error::{Error, ErrorKind, Result};
+pub use types::*;

@@ -1,0 +1,69 @@
+//! Counters of a client, cheap enough to be always on.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::NanoUsd;
+
+/// What a client has done so far. Every number only grows, except the two that say what is under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Calls made.
+    pub calls: u64,
+    /// Calls that ended in an error.
+    pub failures: u64,
+    /// Pieces of upstream work started.
+    pub flights: u64,
+    /// Calls that joined another's flight.
+    pub joined: u64,
+    /// Flights under way.
+    pub flights_in_flight: u64,
+    /// Calls waiting for a flight.
+    pub waiters: u64,
+    /// Flights cancelled because nobody waited any more.
+    pub flights_cancelled: u64,
+    /// Calls answered by a cache.
+    pub cache_hits: u64,
+    /// Calls that asked a cache in vain.
+    pub cache_misses: u64,
+    /// Answers in the memory cache.
+    pub cache_entries: u64,
+    /// Bytes in the memory cache.
+    pub cache_bytes: u64,
+    /// Tries at an upstream.
+    pub attempts: u64,
+    /// Tries after the first of their call.
+    pub retries: u64,
+    /// Money spent, as far as prices are known, in nanodollars.
+    pub spent: NanoUsd,
+    /// Money not spent thanks to caches and shared calls.
+    pub saved: NanoUsd,
+    /// Answers whose price is not known.
+    pub unpriced: u64,
+}
+
+/// The live counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) calls: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) cache_hits: AtomicU64,
+    pub(crate) cache_misses: AtomicU64,
+    pub(crate) attempts: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    pub(crate) spent: AtomicU64,
+    pub(crate) saved: AtomicU64,
+    pub(crate) unpriced: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Relaxed);
+    }
+
+    pub(crate) fn read(counter: &AtomicU64) -> u64 {
+        counter.load(Relaxed)
+    }
+}

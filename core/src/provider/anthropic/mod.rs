@@ -1,0 +1,5 @@
+//! Anthropic's Messages API.
+
+pub(super) mod decode;
+pub(super) mod encode;
+mod messages;

@@ -1,0 +1,98 @@
+//! Call options.
+
+use ossai_proto::v1 as pb;
+
+use crate::types::{CacheOptions, CallOptions, NanoUsd};
+
+/// The options an orchestrator takes from a caller.
+///
+/// `timeout_ms` goes as `grpc-timeout` and `traceparent` as metadata. `headers` are for the direct road and `prices`
+/// would let a caller talk itself out of a budget: an orchestrator takes neither. The caller sets what is not in
+/// [`CallOptions`]: `request_id` and, for streams, `first_event_timeout_ms`.
+#[must_use]
+pub fn options_message(options: &CallOptions) -> pb::CallOptions {
+    let CallOptions {
+        timeout_ms: _,
+        attempt_timeout_ms,
+        first_byte_timeout_ms,
+        stream_idle_timeout_ms,
+        max_attempts,
+        cache,
+        coalesce,
+        idempotency_key,
+        headers: _,
+        tags,
+        max_cost,
+        prices: _,
+        traceparent: _,
+    } = options;
+    let CacheOptions {
+        no_cache,
+        refresh,
+        max_age_ms,
+        ttl_ms,
+    } = *cache;
+    pb::CallOptions {
+        cache: Some(pb::CacheOptions {
+            no_cache,
+            refresh,
+            max_age_ms,
+            ttl_ms,
+        }),
+        coalesce: *coalesce,
+        idempotency_key: idempotency_key.clone(),
+        request_id: None,
+        tags: tags.clone(),
+        max_cost_nano_usd: max_cost.map(|max| max.0),
+        attempt_timeout_ms: *attempt_timeout_ms,
+        first_byte_timeout_ms: *first_byte_timeout_ms,
+        stream_idle_timeout_ms: *stream_idle_timeout_ms,
+        max_attempts: *max_attempts,
+        first_event_timeout_ms: None,
+    }
+}
+
+/// What the server takes over; `request_id` is for it to read beforehand, and for unary calls `timeout_ms` comes from
+/// `grpc-timeout`, see [`super::time_left`].
+impl From<pb::CallOptions> for CallOptions {
+    fn from(options: pb::CallOptions) -> Self {
+        let pb::CallOptions {
+            cache,
+            coalesce,
+            idempotency_key,
+            request_id: _,
+            tags,
+            max_cost_nano_usd,
+            attempt_timeout_ms,
+            first_byte_timeout_ms,
+            stream_idle_timeout_ms,
+            max_attempts,
+            first_event_timeout_ms,
+        } = options;
+        let pb::CacheOptions {
+            no_cache,
+            refresh,
+            max_age_ms,
+            ttl_ms,
+        } = cache.unwrap_or_default();
+        Self {
+            // For a stream the time for the call is the time until its first event.
+            timeout_ms: first_event_timeout_ms,
+            attempt_timeout_ms,
+            first_byte_timeout_ms,
+            stream_idle_timeout_ms,
+            max_attempts,
+            cache: CacheOptions {
+                no_cache,
+                refresh,
+                max_age_ms,
+                ttl_ms,
+            },
+            coalesce,
+            idempotency_key,
+            tags,
+            max_cost: max_cost_nano_usd.map(NanoUsd),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! How bytes get to an upstream and back.
+
+pub mod convert;
+pub mod grpc;
+pub(crate) mod http;
+pub mod sse;
+pub(crate) mod timer;
+pub(crate) mod tls;

@@ -1,0 +1,34 @@
+//! The public vocabulary: what goes into a call and what comes back.
+//!
+//! These types are the one shape every language shares. Their serde form is what crosses language borders, what a
+//! conformance case is written in and what the orchestrator speaks over gRPC, so a field added here appears everywhere
+//! at once. Objects keep fields they do not know in `extra`, so that nothing a caller wrote is lost on the way.
+
+mod completion;
+mod content;
+mod embedding;
+mod event;
+mod message;
+mod model;
+mod money;
+mod options;
+mod request;
+mod usage;
+
+pub use completion::{
+    Attempt, CacheOutcome, CacheStatus, CacheTier, Completion, FinishReason, OutputPart, Timing,
+};
+pub use content::{AudioPart, Content, FilePart, ImagePart, Part, ReasoningPart, TextPart};
+pub use embedding::{Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse};
+pub use event::StreamEvent;
+pub use message::{Message, Role, ToolCall};
+pub use model::{Health, HealthStatus, ModelInfo};
+pub use money::NanoUsd;
+pub use options::{CacheOptions, CallOptions};
+pub use request::{
+    CompletionRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolDefinition,
+};
+pub use usage::{Cost, CostStatus, Usage};
+
+/// Fields a type does not know, kept verbatim and passed on to the provider.
+pub type Extra = serde_json::Map<String, serde_json::Value>;

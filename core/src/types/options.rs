@@ -1,0 +1,70 @@
+//! What a caller wants of us for one call; none of it reaches a provider unless it says so.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::NanoUsd;
+
+/// Options of one call; every absent one falls back to the client's configuration. An unknown key is an error.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CallOptions {
+    /// Time for the whole call in milliseconds: queueing, all tries and the waits between them. For a stream: until its
+    /// first event. 0 times out at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Time for each try in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt_timeout_ms: Option<u64>,
+    /// Time from sending a try to its response headers, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte_timeout_ms: Option<u64>,
+    /// Longest silence inside a body, in milliseconds; any byte is life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_idle_timeout_ms: Option<u64>,
+    /// Most tries, the first included; at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// How the call uses the caches.
+    pub cache: CacheOptions,
+    /// Whether the call may share another identical one's flight; absent means only if it is deterministic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coalesce: Option<bool>,
+    /// Sent as `Idempotency-Key` instead of one of ours; 1 to 255 visible ASCII characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// Further request headers, sent to the provider on the direct road.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Attribution, recorded with the call's usage and never sent to a provider.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Refuse the call when its highest estimated cost is above this, in nanodollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cost: Option<NanoUsd>,
+    /// Prices for this call only, in the price table's entry form (dollars per million tokens).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<serde_json::Value>,
+    /// W3C trace context of the caller, passed on to the upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// How one call uses the caches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheOptions {
+    /// Neither read nor store.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_cache: bool,
+    /// Do not read, but store the fresh answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refresh: bool,
+    /// Accept only answers at most this old, in milliseconds. Setting it lets a non-deterministic request use the cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_ms: Option<u64>,
+    /// Keep the answer this long, in milliseconds. Setting it lets a non-deterministic request use the cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
