@@ -30,6 +30,7 @@ pub use models::decode_models;
 
 /// A wire format for completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub enum Api {
     /// OpenAI Chat Completions, and every compatible server.
