@@ -6,8 +6,8 @@ use std::sync::Arc;
 use base64::Engine;
 use clap::Args;
 use ossai::{
-    CacheOptions, CallOptions, Client, Completion, CompletionRequest, Content, EstimateOptions, ImagePart, Message,
-    NanoUsd, Part, ResponseFormat, StreamEvent,
+    CacheOptions, CallOptions, Client, Completion, CompletionRequest, Content, EstimateOptions,
+    ImagePart, Message, NanoUsd, Part, ResponseFormat, StreamEvent,
 };
 use serde_json::Value;
 
@@ -92,7 +92,11 @@ fn dollars(text: &str) -> Result<NanoUsd, String> {
     let text = text.trim().trim_start_matches('$');
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if decimals.len() > 9 || !digits(whole) || !digits(decimals) || (whole.is_empty() && decimals.is_empty()) {
+    if decimals.len() > 9
+        || !digits(whole)
+        || !digits(decimals)
+        || (whole.is_empty() && decimals.is_empty())
+    {
         return Err(bad());
     }
     let number = format!("{whole}{decimals:0<9}");
@@ -134,9 +138,12 @@ impl Ask {
             let answer = if self.at_once > 1 {
                 at_once(client, request, options, self.at_once).await?
             } else if self.no_stream || global.json {
-                client.complete_with(Arc::clone(request), Arc::clone(options)).await?
+                client
+                    .complete_with(Arc::clone(request), Arc::clone(options))
+                    .await?
             } else {
-                self.stream(global, client, request, options, round > 0).await?
+                self.stream(global, client, request, options, round > 0)
+                    .await?
             };
             if self.cost || self.repeat > 1 || self.at_once > 1 {
                 say_cost(&answer);
@@ -171,7 +178,9 @@ impl Ask {
         options: &Arc<CallOptions>,
         quiet: bool,
     ) -> Result<Completion, Failure> {
-        let mut stream = client.stream_with(Arc::clone(request), Arc::clone(options)).await?;
+        let mut stream = client
+            .stream_with(Arc::clone(request), Arc::clone(options))
+            .await?;
         let mut ends_line = true;
         while let Some(event) = stream.next().await {
             let event = event?;
@@ -200,8 +209,13 @@ impl Ask {
     fn options(&self) -> CallOptions {
         CallOptions {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            timeout_ms: self.timeout.map(|seconds| (seconds.max(0.0) * 1000.0) as u64),
-            cache: CacheOptions { no_cache: self.no_cache, ..CacheOptions::default() },
+            timeout_ms: self
+                .timeout
+                .map(|seconds| (seconds.max(0.0) * 1000.0) as u64),
+            cache: CacheOptions {
+                no_cache: self.no_cache,
+                ..CacheOptions::default()
+            },
             tags: self.tag.iter().cloned().collect(),
             max_cost: self.max_cost,
             ..CallOptions::default()
@@ -216,7 +230,10 @@ impl Ask {
             (Some(piped), false) => format!("{piped}\n\n{question}"),
             (None, false) => question.clone(),
             (None, true) => {
-                return Err(Failure::Call(ossai::Error::invalid("PROMPT", "expected a question, or text on standard input")));
+                return Err(Failure::Call(ossai::Error::invalid(
+                    "PROMPT",
+                    "expected a question, or text on standard input",
+                )));
             }
         };
         let model = match &self.model {
@@ -265,7 +282,11 @@ impl Ask {
             })?;
             let skipped = index.skipped().total();
             if skipped > 0 {
-                anstream::eprintln!("{}: {} files read, {skipped} passed over", path.display(), index.files());
+                anstream::eprintln!(
+                    "{}: {} files read, {skipped} passed over",
+                    path.display(),
+                    index.files()
+                );
             }
             found.extend(index.search(question, self.passages)?.into_iter().cloned());
         }
@@ -273,17 +294,35 @@ impl Ask {
         if found.is_empty() {
             anstream::eprintln!("no passage has a word of the question");
         }
-        Ok(retrieve::prompt(question, &found.iter().collect::<Vec<_>>()))
+        Ok(retrieve::prompt(
+            question,
+            &found.iter().collect::<Vec<_>>(),
+        ))
     }
 }
 
 fn attach(path: &Path) -> Result<Part, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::message(format!("{}: {error}", path.display())))?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::message(format!("{}: {error}", path.display())))?;
     let media_type = match bytes.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
         [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
         [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Some("image/webp"),
         _ => None,
     };
     if let Some(media_type) = media_type {
@@ -295,7 +334,10 @@ fn attach(path: &Path) -> Result<Part, Failure> {
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Part::text(format!("{}:\n{text}", path.display()))),
-        Err(_) => Err(Failure::message(format!("{}: neither text nor an image", path.display()))),
+        Err(_) => Err(Failure::message(format!(
+            "{}: neither text nor an image",
+            path.display()
+        ))),
     }
 }
 
@@ -303,11 +345,21 @@ fn response_format(schema: &str) -> Result<ResponseFormat, Failure> {
     let text = if schema.trim_start().starts_with('{') {
         schema.to_owned()
     } else {
-        std::fs::read_to_string(schema).map_err(|error| Failure::message(format!("{schema}: {error}")))?
+        std::fs::read_to_string(schema)
+            .map_err(|error| Failure::message(format!("{schema}: {error}")))?
     };
-    let schema: Value = serde_json::from_str(&text)
-        .map_err(|error| Failure::Call(ossai::Error::invalid("--schema", format_args!("expected JSON: {error}"))))?;
-    Ok(ResponseFormat::JsonSchema { name: "answer".into(), schema, strict: None, description: None })
+    let schema: Value = serde_json::from_str(&text).map_err(|error| {
+        Failure::Call(ossai::Error::invalid(
+            "--schema",
+            format_args!("expected JSON: {error}"),
+        ))
+    })?;
+    Ok(ResponseFormat::JsonSchema {
+        name: "answer".into(),
+        schema,
+        strict: None,
+        description: None,
+    })
 }
 
 async fn at_once(
@@ -318,22 +370,32 @@ async fn at_once(
 ) -> Result<Completion, Failure> {
     let calls: Vec<_> = (0..n)
         .map(|_| {
-            let (client, request, options) = (client.clone(), Arc::clone(request), Arc::clone(options));
+            let (client, request, options) =
+                (client.clone(), Arc::clone(request), Arc::clone(options));
             tokio::spawn(async move { client.complete_with(request, options).await })
         })
         .collect();
     let mut answer = None;
     for call in calls {
-        let outcome = call.await.map_err(|error| Failure::message(error.to_string()))?;
+        let outcome = call
+            .await
+            .map_err(|error| Failure::message(error.to_string()))?;
         answer = Some(outcome?);
     }
     answer.ok_or_else(|| Failure::message("nothing was asked"))
 }
 
 fn say_cost(answer: &Completion) {
-    let cost = answer.cost.total.map_or_else(|| "cost unknown".to_owned(), |total| total.to_string());
-    let cache = serde_json::to_value(&answer.cache.status).unwrap_or_default();
-    let saved = answer.cache.saved.map(|saved| format!(", saved {saved}")).unwrap_or_default();
+    let cost = answer
+        .cost
+        .total
+        .map_or_else(|| "cost unknown".to_owned(), |total| total.to_string());
+    let cache = serde_json::to_value(answer.cache.status).unwrap_or_default();
+    let saved = answer
+        .cache
+        .saved
+        .map(|saved| format!(", saved {saved}"))
+        .unwrap_or_default();
     anstream::eprintln!(
         "{}: {} tokens in, {} out, {cost}, cache {}{saved}, {:.1} ms",
         answer.model,
@@ -365,7 +427,15 @@ mod tests {
         assert_eq!(dollars("0.05"), Ok(NanoUsd(50_000_000)));
         assert_eq!(dollars("$1"), Ok(NanoUsd(1_000_000_000)));
         assert_eq!(dollars(".000000001"), Ok(NanoUsd(1)));
-        for bad in ["", ".", "-1", "1e3", "0.0000000001", "abc", "99999999999999"] {
+        for bad in [
+            "",
+            ".",
+            "-1",
+            "1e3",
+            "0.0000000001",
+            "abc",
+            "99999999999999",
+        ] {
             assert!(dollars(bad).is_err(), "{bad}");
         }
     }

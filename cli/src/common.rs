@@ -47,12 +47,18 @@ impl Global {
     /// `invalid_request` naming what is wrong.
     pub fn configuration(&self) -> Result<Config, Error> {
         let env = Config::from_env();
-        let path = self.config.clone().or_else(|| config_path().filter(|path| path.exists()));
+        let path = self
+            .config
+            .clone()
+            .or_else(|| config_path().filter(|path| path.exists()));
         let mut config = match path {
             None => env,
             Some(path) => {
                 let text = std::fs::read_to_string(&path).map_err(|error| {
-                    Error::invalid("--config", format_args!("cannot read {}: {error}", path.display()))
+                    Error::invalid(
+                        "--config",
+                        format_args!("cannot read {}: {error}", path.display()),
+                    )
                 })?;
                 let mut config = Config::from_json(&text)?;
                 config.endpoint = env.endpoint.or(config.endpoint);
@@ -86,7 +92,11 @@ impl Global {
     /// # Errors
     /// A closed or full standard output.
     pub fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = if self.jsonl { serde_json::to_string(value) } else { serde_json::to_string_pretty(value) };
+        let text = if self.jsonl {
+            serde_json::to_string(value)
+        } else {
+            serde_json::to_string_pretty(value)
+        };
         out(&text.map_err(|error| Failure::message(error.to_string()))?)?;
         out("\n")
     }
@@ -128,7 +138,9 @@ impl Failure {
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Call(error) => match error.kind() {
-                ErrorKind::BudgetExceeded | ErrorKind::PriceUnknown | ErrorKind::QuotaExhausted => 3,
+                ErrorKind::BudgetExceeded | ErrorKind::PriceUnknown | ErrorKind::QuotaExhausted => {
+                    3
+                }
                 ErrorKind::RateLimited => 4,
                 ErrorKind::InvalidRequest => 2,
                 _ => 1,
@@ -157,10 +169,16 @@ impl Failure {
                 }
                 match error.kind() {
                     ErrorKind::Authentication if fields.http_status.is_some() => {
-                        anstream::eprintln!("  the key was refused: check the provider's key variable");
+                        anstream::eprintln!(
+                            "  the key was refused: check the provider's key variable"
+                        );
                     }
-                    ErrorKind::ConnectFailed => anstream::eprintln!("  is the server running? `ossai doctor` looks"),
-                    ErrorKind::PriceUnknown => anstream::eprintln!("  give prices by OSSAI_PRICES, or drop --max-cost"),
+                    ErrorKind::ConnectFailed => {
+                        anstream::eprintln!("  is the server running? `ossai doctor` looks")
+                    }
+                    ErrorKind::PriceUnknown => {
+                        anstream::eprintln!("  give prices by OSSAI_PRICES, or drop --max-cost")
+                    }
                     _ => {}
                 }
             }
@@ -247,7 +265,9 @@ pub async fn default_model(client: &Client) -> String {
             return first.id;
         }
     }
-    anstream::eprintln!("using {OFFLINE_MODEL}, which runs offline and only quotes (-m MODEL names another)");
+    anstream::eprintln!(
+        "using {OFFLINE_MODEL}, which runs offline and only quotes (-m MODEL names another)"
+    );
     OFFLINE_MODEL.into()
 }
 

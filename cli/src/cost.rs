@@ -17,7 +17,12 @@ pub struct Cost {
     /// Files that make the prompt; `-` or nothing reads standard input
     paths: Vec<PathBuf>,
     /// Models, with commas between
-    #[arg(short, long, value_delimiter = ',', default_value = "openai/gpt-5,openai/gpt-5-mini,anthropic/claude-sonnet-4-6,google/gemini-2.5-flash")]
+    #[arg(
+        short,
+        long,
+        value_delimiter = ',',
+        default_value = "openai/gpt-5,openai/gpt-5-mini,anthropic/claude-sonnet-4-6,google/gemini-2.5-flash"
+    )]
     model: Vec<String>,
     /// Expected tokens of the answer
     #[arg(long, value_name = "N")]
@@ -52,7 +57,11 @@ impl Cost {
                 prompt.push_str(&piped()?.unwrap_or_default());
             } else {
                 let text = std::fs::read_to_string(path);
-                prompt.push_str(&text.map_err(|error| Failure::message(format!("{}: {error}", path.display())))?);
+                prompt.push_str(
+                    &text.map_err(|error| {
+                        Failure::message(format!("{}: {error}", path.display()))
+                    })?,
+                );
             }
         }
         let options = EstimateOptions {
@@ -70,7 +79,11 @@ impl Cost {
                 service_tier: self.tier.clone(),
                 ..CompletionRequest::default()
             };
-            rows.push((model, client.count(&request)?, client.estimate(&request, &options)?));
+            rows.push((
+                model,
+                client.count(&request)?,
+                client.estimate(&request, &options)?,
+            ));
         }
         if global.json || global.jsonl {
             let rows: Vec<_> = rows
@@ -82,9 +95,19 @@ impl Cost {
             }
             return global.print_json(&json!({ "models": rows }));
         }
-        let amount = |amount: Option<NanoUsd>| amount.map_or_else(|| "unknown".to_owned(), |amount| amount.to_string());
-        let width = rows.iter().map(|(model, ..)| model.len()).max().unwrap_or(5).max(5);
-        out(&format!("{:width$}  {:>12}  {:>14}  {:>14}  {:>14}\n", "model", "input tokens", "low", "expected", "high"))?;
+        let amount = |amount: Option<NanoUsd>| {
+            amount.map_or_else(|| "unknown".to_owned(), |amount| amount.to_string())
+        };
+        let width = rows
+            .iter()
+            .map(|(model, ..)| model.len())
+            .max()
+            .unwrap_or(5)
+            .max(5);
+        out(&format!(
+            "{:width$}  {:>12}  {:>14}  {:>14}  {:>14}\n",
+            "model", "input tokens", "low", "expected", "high"
+        ))?;
         for (model, count, estimate) in &rows {
             let tokens = format!("{}{}", if count.exact { "" } else { "~" }, count.tokens);
             out(&format!(

@@ -74,9 +74,15 @@ impl Count {
         if self.truncate.is_some() || self.encode || self.decode || self.fits.is_some() {
             return self.one_text(encoding);
         }
-        let reads_stdin = self.paths.is_empty() || self.paths.iter().any(|path| path == Path::new("-"));
-        let mut report =
-            Report { total: 0, files: Vec::new(), skipped: Vec::new(), encoding: encoding.name(), exact };
+        let reads_stdin =
+            self.paths.is_empty() || self.paths.iter().any(|path| path == Path::new("-"));
+        let mut report = Report {
+            total: 0,
+            files: Vec::new(),
+            skipped: Vec::new(),
+            encoding: encoding.name(),
+            exact,
+        };
         if reads_stdin {
             let text = piped()?.unwrap_or_default();
             report.files.push(Counted {
@@ -85,10 +91,18 @@ impl Count {
                 bytes: text.len() as u64,
             });
         }
-        let folders: Vec<&PathBuf> = self.paths.iter().filter(|path| *path != Path::new("-")).collect();
-        let one = report.files.len() + folders.len() == 1 && !folders.iter().any(|path| path.is_dir());
+        let folders: Vec<&PathBuf> = self
+            .paths
+            .iter()
+            .filter(|path| *path != Path::new("-"))
+            .collect();
+        let one =
+            report.files.len() + folders.len() == 1 && !folders.iter().any(|path| path.is_dir());
         if let Some(missing) = folders.iter().find(|path| !path.exists()) {
-            return Err(Failure::message(format!("{}: no such file or folder", missing.display())));
+            return Err(Failure::message(format!(
+                "{}: no such file or folder",
+                missing.display()
+            )));
         }
         count_all(&folders, encoding, &mut report);
         report.files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -98,19 +112,33 @@ impl Count {
     }
 
     fn encoding(&self) -> Result<(&'static Encoding, bool), Failure> {
-        let known = || Encoding::all().iter().map(Encoding::name).collect::<Vec<_>>().join(", ");
+        let known = || {
+            Encoding::all()
+                .iter()
+                .map(Encoding::name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         if let Some(name) = &self.encoding {
-            return Encoding::get(name).map(|encoding| (encoding, true)).ok_or_else(|| {
-                Failure::Call(ossai::Error::invalid("--encoding", format_args!("expected one of {}", known())))
-            });
+            return Encoding::get(name)
+                .map(|encoding| (encoding, true))
+                .ok_or_else(|| {
+                    Failure::Call(ossai::Error::invalid(
+                        "--encoding",
+                        format_args!("expected one of {}", known()),
+                    ))
+                });
         }
-        let fallback = || Encoding::get("o200k_base").ok_or_else(|| Failure::message("no encoding"));
+        let fallback =
+            || Encoding::get("o200k_base").ok_or_else(|| Failure::message("no encoding"));
         match &self.model {
             None => Ok((fallback()?, true)),
             Some(model) => match tokens::encoding_for_model(model) {
                 Some(encoding) => Ok((encoding, true)),
                 None => {
-                    anstream::eprintln!("{model} publishes no encoding: counted as o200k_base, an estimate");
+                    anstream::eprintln!(
+                        "{model} publishes no encoding: counted as o200k_base, an estimate"
+                    );
                     Ok((fallback()?, false))
                 }
             },
@@ -123,7 +151,10 @@ impl Count {
             [path] if path == Path::new("-") => Ok(piped()?.unwrap_or_default()),
             [path] => std::fs::read_to_string(path)
                 .map_err(|error| Failure::message(format!("{}: {error}", path.display()))),
-            _ => Err(Failure::Call(ossai::Error::invalid("PATHS", "expected one file, or standard input"))),
+            _ => Err(Failure::Call(ossai::Error::invalid(
+                "PATHS",
+                "expected one file, or standard input",
+            ))),
         }
     }
 
@@ -140,8 +171,15 @@ impl Count {
                 .split_whitespace()
                 .map(|number| number.parse())
                 .collect::<Result<_, _>>()
-                .map_err(|_| Failure::Call(ossai::Error::invalid("--decode", "expected numbers between spaces")))?;
-            let bytes = encoding.decode(&numbers).map_err(|error| Failure::message(error.to_string()))?;
+                .map_err(|_| {
+                    Failure::Call(ossai::Error::invalid(
+                        "--decode",
+                        "expected numbers between spaces",
+                    ))
+                })?;
+            let bytes = encoding
+                .decode(&numbers)
+                .map_err(|error| Failure::message(error.to_string()))?;
             return out(&String::from_utf8_lossy(&bytes));
         }
         let numbers: Vec<String> = encoding.encode(&text).iter().map(u32::to_string).collect();
@@ -151,7 +189,9 @@ impl Count {
 
 /// Counts every file beneath the paths, on all cores.
 fn count_all(paths: &[&PathBuf], encoding: &'static Encoding, report: &mut Report) {
-    let Some((first, rest)) = paths.split_first() else { return };
+    let Some((first, rest)) = paths.split_first() else {
+        return;
+    };
     let bar = progress_bar();
     let found = Mutex::new((Vec::new(), Vec::new()));
     let mut walk = WalkBuilder::new(first);
@@ -169,9 +209,14 @@ fn count_all(paths: &[&PathBuf], encoding: &'static Encoding, report: &mut Repor
                     outcome
                 }
                 Ok(_) => return WalkState::Continue,
-                Err(error) => Err(Skipped { path: String::new(), why: error.to_string() }),
+                Err(error) => Err(Skipped {
+                    path: String::new(),
+                    why: error.to_string(),
+                }),
             };
-            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut found = found
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             match outcome {
                 Ok(counted) => found.0.push(counted),
                 Err(skipped) => found.1.push(skipped),
@@ -180,15 +225,23 @@ fn count_all(paths: &[&PathBuf], encoding: &'static Encoding, report: &mut Repor
         })
     });
     bar.finish_and_clear();
-    let (files, skipped) = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (files, skipped) = found
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     report.files.extend(files);
     report.skipped.extend(skipped);
 }
 
 fn count_file(path: &Path, encoding: &Encoding) -> Result<Counted, Skipped> {
     let name = path.display().to_string();
-    let skipped = |why: &str| Skipped { path: name.clone(), why: why.into() };
-    let size = path.metadata().map_err(|error| skipped(&error.to_string()))?.len();
+    let skipped = |why: &str| Skipped {
+        path: name.clone(),
+        why: why.into(),
+    };
+    let size = path
+        .metadata()
+        .map_err(|error| skipped(&error.to_string()))?
+        .len();
     if size > MAX_FILE {
         return Err(skipped("larger than 1 GiB"));
     }
@@ -197,7 +250,11 @@ fn count_file(path: &Path, encoding: &Encoding) -> Result<Counted, Skipped> {
         return Err(skipped("binary"));
     }
     let text = String::from_utf8(bytes).map_err(|_| skipped("not UTF-8"))?;
-    Ok(Counted { tokens: encoding.count(&text) as u64, bytes: text.len() as u64, path: name })
+    Ok(Counted {
+        tokens: encoding.count(&text) as u64,
+        bytes: text.len() as u64,
+        path: name,
+    })
 }
 
 fn print(global: &Global, report: &Report, one: bool) -> Result<(), Failure> {
@@ -218,11 +275,18 @@ fn print(global: &Global, report: &Report, one: bool) -> Result<(), Failure> {
         text.push_str(&format!("{:>12}  {}\n", file.tokens, file.path));
     }
     if report.files.len() != 1 {
-        text.push_str(&format!("{:>12}  total ({} files)\n", report.total, report.files.len()));
+        text.push_str(&format!(
+            "{:>12}  total ({} files)\n",
+            report.total,
+            report.files.len()
+        ));
     }
     out(&text)?;
     if !report.skipped.is_empty() {
-        anstream::eprintln!("{} files passed over (binary, too large or unreadable)", report.skipped.len());
+        anstream::eprintln!(
+            "{} files passed over (binary, too large or unreadable)",
+            report.skipped.len()
+        );
     }
     Ok(())
 }

@@ -25,7 +25,12 @@ impl Embed {
     /// Whatever ended the call.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
         let texts = if self.texts.is_empty() {
-            piped()?.unwrap_or_default().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+            piped()?
+                .unwrap_or_default()
+                .lines()
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned)
+                .collect()
         } else {
             self.texts
         };
@@ -40,7 +45,8 @@ impl Embed {
             return global.print_json(&answer);
         }
         for embedding in &answer.embeddings {
-            let line = serde_json::to_string(&embedding.vector).map_err(|error| Failure::message(error.to_string()))?;
+            let line = serde_json::to_string(&embedding.vector)
+                .map_err(|error| Failure::message(error.to_string()))?;
             out(&format!("{line}\n"))?;
         }
         Ok(())

@@ -8,8 +8,13 @@ use ossai_cli::{ask, cost, count, doctor, embed, models};
 
 /// One client for every language model: ask, count tokens, know the price
 #[derive(Parser, Debug)]
-#[command(name = "ossai", version, propagate_version = true, after_help = "Keys come from the providers' own variables (OPENAI_API_KEY, ANTHROPIC_API_KEY …).
-Exit codes: 0 ok, 1 failure, 2 usage, 3 refused for money, 4 rate-limited, 130 interrupted.")]
+#[command(
+    name = "ossai",
+    version,
+    propagate_version = true,
+    after_help = "Keys come from the providers' own variables (OPENAI_API_KEY, ANTHROPIC_API_KEY …).
+Exit codes: 0 ok, 1 failure, 2 usage, 3 refused for money, 4 rate-limited, 130 interrupted."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -70,7 +75,8 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
         }
         Command::Config { what } => match what {
             ConfigCommand::Path => {
-                let path = config_path().ok_or_else(|| Failure::message("no HOME and no XDG_CONFIG_HOME is set"))?;
+                let path = config_path()
+                    .ok_or_else(|| Failure::message("no HOME and no XDG_CONFIG_HOME is set"))?;
                 out(&format!("{}\n", path.display()))
             }
             ConfigCommand::Show => global.print_json(&global.configuration()?),
@@ -84,5 +90,7 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }

@@ -42,11 +42,17 @@ impl Models {
         let client = global.client()?;
         if self.live {
             let mut models = client.models(self.provider.as_deref()).await?;
-            models.retain(|model| self.query.as_ref().is_none_or(|query| model.id.contains(query)));
+            models.retain(|model| {
+                self.query
+                    .as_ref()
+                    .is_none_or(|query| model.id.contains(query))
+            });
             if global.json {
                 return global.print_json(&models);
             }
-            return models.iter().try_for_each(|model| out(&format!("{}\n", model.id)));
+            return models
+                .iter()
+                .try_for_each(|model| out(&format!("{}\n", model.id)));
         }
         let caps: Vec<&str> = self.cap.iter().map(String::as_str).collect();
         let context = PriceContext::at(std::time::SystemTime::now());
@@ -56,7 +62,9 @@ impl Models {
             text: self.query.as_deref(),
             // A dollar per million tokens is a million picodollars per token.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            max_input: self.max_input_price.map(|usd| (usd.max(0.0) * 1e6).round() as u64),
+            max_input: self
+                .max_input_price
+                .map(|usd| (usd.max(0.0) * 1e6).round() as u64),
             retired: self.retired,
             sort: match self.sort.as_str() {
                 "price" => ModelSort::Input,
@@ -75,14 +83,21 @@ impl Models {
             return models.iter().try_for_each(|model| global.print_json(model));
         }
         let width = models.iter().map(|model| model.id.len()).max().unwrap_or(5);
-        out(&format!("{:width$}  {:>9}  {:>9}  {:>9}  can\n", "model", "in $/M", "out $/M", "context"))?;
+        out(&format!(
+            "{:width$}  {:>9}  {:>9}  {:>9}  can\n",
+            "model", "in $/M", "out $/M", "context"
+        ))?;
         for model in &models {
             out(&format!(
                 "{:width$}  {:>9}  {:>9}  {:>9}  {}\n",
                 model.id,
                 price(model, Meter::Input, &context),
                 price(model, Meter::Output, &context),
-                model.limits.context.or(model.limits.input).map_or_else(|| "-".into(), |n| n.to_string()),
+                model
+                    .limits
+                    .context
+                    .or(model.limits.input)
+                    .map_or_else(|| "-".into(), |n| n.to_string()),
                 model.caps.join(" ")
             ))?;
         }
@@ -92,5 +107,7 @@ impl Models {
 
 fn price(model: &ModelEntry, meter: Meter, context: &PriceContext<'_>) -> String {
     #[allow(clippy::cast_precision_loss)]
-    rates_in_force(model, context, 0).get(meter).map_or_else(|| "unknown".into(), |pico| format!("{}", pico as f64 / 1e6))
+    rates_in_force(model, context, 0)
+        .get(meter)
+        .map_or_else(|| "unknown".into(), |pico| format!("{}", pico as f64 / 1e6))
 }

@@ -2,6 +2,8 @@
 //!
 //! `OSSAI_FUZZ=100000` sets how many random strings are compared; the default keeps a debug run short.
 
+#![allow(clippy::unwrap_used)]
+
 use ossai::tokens::Encoding;
 use tiktoken_rs::CoreBPE;
 

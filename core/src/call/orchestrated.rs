@@ -13,6 +13,7 @@ use super::pipeline::{Failure, Flight, Success};
 use super::stream::Relay;
 use crate::client::Secret;
 use crate::error::{Error, ErrorKind, Result};
+use crate::transport::convert::should_retry;
 use crate::transport::grpc::{GrpcRoad, Meta, NOT_PROCESSED};
 use crate::types::{
     CacheTier, Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse, StreamEvent,
@@ -148,7 +149,12 @@ fn answered(error: Error) -> Failure {
     let tried = !fields.attempts.is_empty();
     Failure {
         unprocessed: fields.detail.as_deref() == Some(NOT_PROCESSED),
-        should_retry: tried.then(|| "false".to_owned()),
+        should_retry: if tried {
+            Some(false)
+        } else {
+            should_retry(&error)
+        }
+        .map(|retry| retry.to_string()),
         ..Failure::from(error)
     }
 }

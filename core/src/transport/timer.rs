@@ -1,19 +1,18 @@
 //! A limit on silence that costs one clock reading per wait instead of one timer.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::retry::Clock;
+use crate::retry::{Clock, Sleep};
 
 /// Ends waits that last longer than a limit. Time between two waits does not count: a slow consumer is not a silent peer.
 pub(crate) struct IdleTimer {
     clock: Arc<dyn Clock>,
     limit: Duration,
     /// Wakes at or after the earliest end of a wait; armed anew only when it has fired too early.
-    sleep: Option<(Duration, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    sleep: Option<(Duration, Sleep)>,
 }
 
 impl IdleTimer {
