@@ -8,3 +8,4 @@ pub mod doctor;
 pub mod embed;
 pub mod models;
 pub mod retrieve;
+pub mod serve;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use ossai_cli::common::{Failure, Global, config_path, out};
-use ossai_cli::{ask, cost, count, doctor, embed, models};
+use ossai_cli::{ask, cost, count, doctor, embed, models, serve};
 
 /// One client for every language model: ask, count tokens, know the price
 #[derive(Parser, Debug)]
@@ -29,6 +29,9 @@ enum Command {
     Cost(cost::Cost),
     Embed(embed::Embed),
     Models(models::Models),
+    Usage(serve::Usage),
+    Serve(serve::Serve),
+    Keys(serve::Keys),
     Doctor(doctor::Doctor),
     /// Print a shell's completion script
     Completions {
@@ -68,6 +71,9 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
     match command {
         Command::Count(count) => count.run(global),
         Command::Cost(cost) => cost.run(global),
+        Command::Usage(usage) => usage.run(global),
+        Command::Keys(keys) => keys.run(global),
+        Command::Serve(serve) => runtime()?.block_on(serve.run(global)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ossai", &mut script);

@@ -1,6 +1,6 @@
-//! The conformance cases against the Rust client, on the direct road.
+//! The conformance cases against the Rust client, over both roads.
 //!
-//! `rust-runner CASES [--only TEXT] [--jobs N]`: prints each failure, exits 1 when there was one.
+//! `conformance-rust CASES [--road direct|orchestrator] [--only TEXT] [--jobs N]`: prints each failure, exits 1 when there was one.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,14 +15,21 @@ use ossai::{
     CallOptions, CompletionRequest, Config, EmbeddingRequest, Error, ErrorKind, EstimateOptions,
     StreamEvent,
 };
+use ossai_orchestrator::{ServeConfig, Server};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
-struct Direct;
-struct Open(ossai::Client);
+/// Opens clients, on the orchestrator's road each with an orchestrator of its own in front of it.
+struct Roads;
+
+struct Open {
+    client: ossai::Client,
+    server: Mutex<Option<(Server, TempDir)>>,
+}
 
 fn fields(error: &Error) -> Value {
     serde_json::to_value(error).unwrap_or_default()
@@ -38,18 +45,39 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Value> {
         .map_err(|e| fields(&Error::new(ErrorKind::InvalidRequest, e.to_string())))
 }
 
-impl Driver for Direct {
+impl Driver for Roads {
     type Client = Open;
 
     async fn open(&self, setup: Setup) -> Result<Open, Value> {
-        let config = Config::from_json(&setup.config.to_string()).map_err(|e| fields(&e))?;
-        ossai::Client::new(config).map(Open).map_err(|e| fields(&e))
+        let config = |value: &Value| Config::from_json(&value.to_string()).map_err(|e| fields(&e));
+        if setup.road == Road::Direct {
+            let client = ossai::Client::new(config(&setup.config)?).map_err(|e| fields(&e))?;
+            return Ok(Open { client, server: Mutex::new(None) });
+        }
+        // A configuration that is wrong is so on either road, whoever reads it.
+        ossai::Client::new(config(&setup.config)?).map_err(|e| fields(&e))?;
+        let broken = |e: &dyn std::fmt::Display| json!({"kind": "internal", "message": e.to_string()});
+        let folder = tempfile::tempdir().map_err(|e| broken(&e))?;
+        let mut behind = setup.config.clone();
+        let mut before = setup.config.clone();
+        if let (Some(behind), Some(before)) = (behind.as_object_mut(), before.as_object_mut()) {
+            for name in ["endpoint", "api_key", "tenant"] {
+                behind.remove(name);
+            }
+            before.remove("providers");
+        }
+        let serve = json!({"bind": "127.0.0.1:0", "data_dir": folder.path(), "client": behind});
+        let serve = ServeConfig::from_parts(Some(&serve.to_string()), &|_| None).map_err(|e| broken(&e))?;
+        let server = Server::start(serve).await.map_err(|e| broken(&e))?;
+        before["endpoint"] = json!(server.address().to_string());
+        let client = ossai::Client::new(config(&before)?).map_err(|e| fields(&e))?;
+        Ok(Open { client, server: Mutex::new(Some((server, folder))) })
     }
 }
 
 impl Client for Open {
     async fn call(&self, call: Invocation, mut events: EventSink) -> Result<Value, Value> {
-        let client = &self.0;
+        let client = &self.client;
         let options: CallOptions = typed(&call.options)?;
         let failed = |error: Error| fields(&error);
         match call.op {
@@ -102,11 +130,15 @@ impl Client for Open {
     }
 
     async fn stats(&self) -> Value {
-        serde_json::to_value(self.0.stats()).unwrap_or_default()
+        serde_json::to_value(self.client.stats()).unwrap_or_default()
     }
 
     async fn close(&self) {
-        self.0.close(Duration::from_millis(200)).await;
+        self.client.close(Duration::from_millis(200)).await;
+        let server = self.server.lock().await.take();
+        if let Some((server, _folder)) = server {
+            server.shutdown(std::future::ready(())).await;
+        }
     }
 }
 
@@ -139,26 +171,31 @@ async fn main() -> ExitCode {
     let jobs = option("--jobs").and_then(|n| n.parse().ok()).unwrap_or(4);
     let places = Arc::new(Semaphore::new(jobs));
     let mut running = JoinSet::new();
+    let wanted = option("--road").map(String::as_str);
     for case in cases {
-        if option("--only").is_some_and(|only| !case.id.contains(only))
-            || !case.roads.contains(&Road::Direct)
-        {
+        if option("--only").is_some_and(|only| !case.id.contains(only)) {
             continue;
         }
-        let (upstream, places) = (upstream.clone(), places.clone());
-        running.spawn(async move {
-            let _place = places.acquire().await;
-            run_case(&case, Road::Direct, &Direct, &upstream).await
-        });
+        let case = Arc::new(case);
+        for (road, name) in [(Road::Direct, "direct"), (Road::Orchestrator, "orchestrator")] {
+            if !case.roads.contains(&road) || wanted.is_some_and(|wanted| wanted != name) {
+                continue;
+            }
+            let (case, upstream, places) = (case.clone(), upstream.clone(), places.clone());
+            running.spawn(async move {
+                let _place = places.acquire().await;
+                (name, run_case(&case, road, &Roads, &upstream).await)
+            });
+        }
     }
     let mut reports = running.join_all().await;
-    reports.sort_by(|a, b| a.id.cmp(&b.id));
+    reports.sort_by(|(road, a), (other, b)| (road, &a.id).cmp(&(other, &b.id)));
     let failed: Vec<_> = reports
         .iter()
-        .filter(|report| !report.failures.is_empty())
+        .filter(|(_, report)| !report.failures.is_empty())
         .collect();
-    for report in &failed {
-        println!("FAIL {}", report.id);
+    for (road, report) in &failed {
+        println!("FAIL {} ({road})", report.id);
         report
             .failures
             .iter()

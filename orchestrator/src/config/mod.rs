@@ -1,0 +1,222 @@
+//! What a server is told: one JSON document, environment variables over it, everything checked before a socket opens.
+
+mod check;
+mod load;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ossai::Error;
+use serde::{Deserialize, Serialize};
+
+pub use load::{ENVIRONMENT, default_data_dir};
+
+/// Everything a server can be told. An unknown key is an error that names its path.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServeConfig {
+    /// Address and port of both gRPC and HTTP; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Accept a `bind` that others can reach although TLS is not supported yet: something in front must end it.
+    pub allow_insecure: bool,
+    /// The one folder of everything kept; absent means `ossai` in the platform's data folder. Made with mode 0700.
+    pub data_dir: Option<PathBuf>,
+    /// Whether callers need a key; absent means `off` on a loopback address and `keys` elsewhere.
+    pub auth: Option<Auth>,
+    /// Host names accepted beside those of this machine while bound to a loopback address (DNS rebinding).
+    pub hosts: Vec<String>,
+    /// Values of `Origin` accepted; a request with any other is refused with 403. No CORS headers are sent.
+    pub origins: Vec<String>,
+    /// The provider of models that are named without one; absent refuses such names.
+    pub default_provider: Option<String>,
+    /// Where `/metrics` is served instead of on `bind`.
+    pub metrics_bind: Option<SocketAddr>,
+    /// Whether gRPC reflection answers; absent means on loopback addresses only.
+    pub reflection: Option<bool>,
+    /// Bounds.
+    pub limits: Limits,
+    /// How it ends.
+    pub shutdown: Shutdown,
+    /// What it says on stderr.
+    pub log: Log,
+    /// The client behind the server: providers, time-outs, retries, cache.
+    pub client: ossai::Config,
+}
+
+/// Whether callers need a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// Everybody who reaches the port may call, as the tenant `default`; on loopback addresses only.
+    Off,
+    /// A key in `authorization: Bearer`; the tenant comes from it.
+    Keys,
+}
+
+/// Bounds of what is taken in and held (behaviour: orchestrator server checklist).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest body of an HTTP request, in bytes.
+    pub body_bytes: usize,
+    /// Largest head of a request, in bytes; at least 8 KiB.
+    pub header_bytes: usize,
+    /// Most messages of one request.
+    pub messages: usize,
+    /// Largest gRPC message in, in bytes.
+    pub grpc_message_bytes: usize,
+    /// Most requests under way; more are refused at once with `overloaded`.
+    pub concurrent_requests: usize,
+    /// Most open connections; more wait in the listener's backlog.
+    pub connections: usize,
+    /// Most requests at once on one HTTP/2 connection.
+    pub streams_per_connection: u32,
+    /// Time to send a request's head, in seconds; also how long an idle connection is kept.
+    pub header_seconds: u64,
+    /// Time to send a request's body, in seconds.
+    pub body_seconds: u64,
+    /// Most tenants whose clients (connections, cache, shared calls) are kept at once.
+    pub tenants: usize,
+    /// Most pairs of provider and model with metrics of their own; the rest is counted as `other`.
+    pub metric_models: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 20 << 20,
+            header_bytes: 64 << 10,
+            messages: 10_000,
+            grpc_message_bytes: 4 << 20,
+            concurrent_requests: 4096,
+            connections: 10_000,
+            streams_per_connection: 100,
+            header_seconds: 60,
+            body_seconds: 30,
+            tenants: 64,
+            metric_models: 200,
+        }
+    }
+}
+
+/// How a server ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long `/readyz` and the gRPC health service say "no" before connections are refused, in seconds: time for a
+    /// load balancer to notice.
+    pub notice_seconds: u64,
+    /// How long calls under way may take to end, in seconds; then they are cut.
+    pub drain_seconds: u64,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self {
+            notice_seconds: 0,
+            drain_seconds: 30,
+        }
+    }
+}
+
+/// What the server says on stderr; never prompts, answers or keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least important lines shown.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::Info,
+            format: LogFormat::Json,
+        }
+    }
+}
+
+/// How important a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            allow_insecure: false,
+            data_dir: None,
+            auth: None,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            default_provider: None,
+            metrics_bind: None,
+            reflection: None,
+            limits: Limits::default(),
+            shutdown: Shutdown::default(),
+            log: Log::default(),
+            client: ossai::Config::default(),
+        }
+    }
+}
+
+impl ServeConfig {
+    /// Whether callers need a key.
+    #[must_use]
+    pub fn auth(&self) -> Auth {
+        self.auth.unwrap_or(if self.is_loopback() {
+            Auth::Off
+        } else {
+            Auth::Keys
+        })
+    }
+
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.bind.ip().is_loopback()
+    }
+
+    /// The folder of everything kept, if the platform has one.
+    #[must_use]
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        self.data_dir.clone().or_else(default_data_dir)
+    }
+}
+
+/// Everything that is wrong with a configuration; each error's `field` is the path.
+#[derive(Clone, Debug)]
+pub struct ConfigErrors(pub Vec<Error>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration is wrong:")?;
+        for error in &self.0 {
+            write!(f, "\n  {}", error.fields().message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

@@ -1,0 +1,3 @@
+//! Vendors' APIs as served here: their requests to ours, our answers to theirs. Nothing else in the server knows a dialect.
+
+pub(crate) mod openai;

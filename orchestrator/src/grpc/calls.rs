@@ -1,0 +1,149 @@
+//! Completions and embeddings.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use ossai::transport::convert::{event_message, status_from_error};
+use ossai::{CompletionRequest, EmbeddingRequest, Error, Result};
+use ossai_proto::v1 as pb;
+use pb::completion_service_server::CompletionService;
+use pb::embedding_service_server::EmbeddingService;
+use pb::stream_completion_response::Event;
+use tokio::time::{Sleep, sleep};
+use tonic::{Request, Response, Status};
+
+use super::{Desk, enter, options, read, reply, status};
+use crate::call::{Call, Operation};
+use crate::http::check_messages;
+use crate::live::{Item, Live};
+
+#[tonic::async_trait]
+impl CompletionService for Desk {
+    async fn create_completion(
+        &self,
+        request: Request<pb::CreateCompletionRequest>,
+    ) -> Result<Response<pb::CreateCompletionResponse>, Status> {
+        let (caller, metadata, message) = enter(request)?;
+        let run = async {
+            let (options, _) = options(&caller, &metadata, message.options)?;
+            let request = self.completion_request(message.request)?;
+            let user = request.user.clone();
+            let mut call =
+                Call::begin(&self.0, caller, Operation::Chat, &request.model, user.as_deref(), &options, false)
+                    .await?;
+            let client = call.client().clone();
+            match client.complete_with(request, options).await {
+                Ok(answer) => {
+                    call.completed(&answer);
+                    Ok(reply(pb::CreateCompletionResponse { completion: Some((&answer).into()) }))
+                }
+                Err(error) => {
+                    call.failed(&error);
+                    Err(error)
+                }
+            }
+        };
+        run.await.map_err(status)
+    }
+
+    type StreamCompletionStream = Messages;
+
+    async fn stream_completion(
+        &self,
+        request: Request<pb::StreamCompletionRequest>,
+    ) -> Result<Response<Messages>, Status> {
+        let (caller, metadata, message) = enter(request)?;
+        let run = async {
+            let (options, left) = options(&caller, &metadata, message.options)?;
+            let request = self.completion_request(message.request)?;
+            let user = request.user.clone();
+            let call =
+                Call::begin(&self.0, caller, Operation::Chat, &request.model, user.as_deref(), &options, true)
+                    .await?;
+            let client = call.client().clone();
+            let opening = Box::pin(async move { client.stream_with(request, options).await });
+            let live = Live::open(call, opening).await?;
+            // The time a caller sets in metadata is for the whole of the stream.
+            let deadline = left.map(|left| Box::pin(sleep(left)));
+            Ok(reply(Messages { live, sequence: 0, deadline }))
+        };
+        run.await.map_err(status)
+    }
+}
+
+impl Desk {
+    fn completion_request(&self, message: Option<pb::CompletionRequest>) -> Result<CompletionRequest> {
+        let mut request: CompletionRequest = read(message, "request")?;
+        check_messages(&self.0, &request)?;
+        request.model = self.0.full_model_name(&request.model)?;
+        Ok(request)
+    }
+}
+
+/// A streamed answer as messages.
+pub(super) struct Messages {
+    live: Live,
+    sequence: u64,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream for Messages {
+    type Item = Result<pb::StreamCompletionResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let late = this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
+        let item = if late {
+            this.deadline = None;
+            Some(this.live.cut(Error::timeout("body", "total")))
+        } else {
+            match this.live.poll_item(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(item) => item,
+            }
+        };
+        Poll::Ready(item.map(|item| match item {
+            Item::Event(event, _) => {
+                this.sequence += 1;
+                Ok(event_message(this.sequence, &event))
+            }
+            Item::Failed(error) => Err(status_from_error(&error)),
+            Item::Silence => {
+                Ok(pb::StreamCompletionResponse { sequence: 0, event: Some(Event::Heartbeat(pb::Heartbeat {})) })
+            }
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl EmbeddingService for Desk {
+    async fn create_embedding(
+        &self,
+        request: Request<pb::CreateEmbeddingRequest>,
+    ) -> Result<Response<pb::CreateEmbeddingResponse>, Status> {
+        let (caller, metadata, message) = enter(request)?;
+        let run = async {
+            let (options, _) = options(&caller, &metadata, message.options)?;
+            let mut request: EmbeddingRequest = read(message.request, "request")?;
+            request.model = self.0.full_model_name(&request.model)?;
+            let request = Arc::new(request);
+            let user = request.user.as_deref();
+            let mut call =
+                Call::begin(&self.0, caller, Operation::Embeddings, &request.model, user, &options, false).await?;
+            let client = call.client().clone();
+            match client.embed_with(Arc::clone(&request), options).await {
+                Ok(answer) => {
+                    call.embedded(&answer);
+                    Ok(reply(pb::CreateEmbeddingResponse { result: Some((&answer).into()) }))
+                }
+                Err(error) => {
+                    call.failed(&error);
+                    Err(error)
+                }
+            }
+        };
+        run.await.map_err(status)
+    }
+}

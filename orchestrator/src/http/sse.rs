@@ -1,0 +1,92 @@
+//! A streamed answer as server-sent events. Each event is one `data` line of JSON, in which CR and LF are escaped.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::Response;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_core::Stream;
+use ossai::StreamEvent;
+use serde_json::{Value, json};
+
+use crate::call::Trailer;
+use crate::dialect::openai;
+use crate::dialect::openai::stream::Chunks;
+use crate::live::{Item, Live};
+
+/// What is ready goes out together, up to about so much.
+const FRAME: usize = 16 * 1024;
+
+/// The body of an answer.
+struct Events {
+    live: Live,
+    chunks: Chunks,
+    scratch: Vec<Value>,
+}
+
+/// The answer a stream goes out in.
+pub(super) fn respond(live: Live, chunks: Chunks, model: &str) -> Response {
+    let mut response = Response::new(Body::from_stream(Events { live, chunks, scratch: Vec::new() }));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // nginx would hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let provider = model.split('/').next().unwrap_or_default();
+    for (name, value) in [("x-ossai-model", model), ("x-ossai-provider", provider)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+fn put(frame: &mut BytesMut, value: &Value) {
+    frame.put_slice(b"data: ");
+    // Writing to memory cannot fail.
+    let _ = serde_json::to_writer(frame.writer(), value);
+    frame.put_slice(b"\n\n");
+}
+
+impl Events {
+    fn event(&mut self, event: &StreamEvent, trailer: Option<&Trailer>, frame: &mut BytesMut) {
+        self.chunks.push(event, &mut self.scratch);
+        for mut chunk in self.scratch.drain(..) {
+            if let Some(trailer) = trailer {
+                // Headers are long gone: what they say of other answers stands beside the usage.
+                chunk["ossai"] = json!({
+                    "cost_usd": trailer.cost.map(|cost| cost.to_string().trim_start_matches('$').to_owned()),
+                    "cache": trailer.cache,
+                    "attempts": trailer.attempts,
+                });
+            }
+            put(frame, &chunk);
+        }
+        if trailer.is_some() {
+            frame.put_slice(b"data: [DONE]\n\n");
+        }
+    }
+}
+
+impl Stream for Events {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut frame = BytesMut::new();
+        while frame.len() < FRAME {
+            match self.live.poll_item(cx) {
+                Poll::Ready(Some(Item::Event(event, trailer))) => self.event(&event, trailer.as_ref(), &mut frame),
+                Poll::Ready(Some(Item::Failed(error))) => put(&mut frame, &openai::error::write(&error)),
+                Poll::Ready(Some(Item::Silence)) => frame.put_slice(b": ping\n\n"),
+                Poll::Ready(None) if frame.is_empty() => return Poll::Ready(None),
+                Poll::Pending if frame.is_empty() => return Poll::Pending,
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Some(Ok(frame.freeze())))
+    }
+}

@@ -1,0 +1,153 @@
+//! Accepting connections and serving each: HTTP/1.1 and HTTP/2 without TLS, told apart by their first bytes.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Sleep, sleep};
+
+/// Bytes no request is shorter than, and all of HTTP/2's greeting.
+const FIRST_BYTES: usize = 24;
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Serving,
+    /// No new connections; those there are end with their requests.
+    Draining,
+    /// All connections end now.
+    Cut,
+}
+
+/// A listener's settings.
+#[derive(Clone)]
+pub(super) struct Listening {
+    pub(super) router: Router,
+    pub(super) room: Arc<Semaphore>,
+    pub(super) header_bytes: usize,
+    pub(super) header_patience: Duration,
+    pub(super) streams: u32,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Held by everything that serves; the server waits until nobody holds it.
+    pub(super) _alive: mpsc::Sender<Infallible>,
+}
+
+impl Listening {
+    /// Accepts until the server drains.
+    pub(super) async fn accept(self, listener: TcpListener) {
+        loop {
+            let mut phase = self.phase.clone();
+            let next = async {
+                let room = Arc::clone(&self.room).acquire_owned().await;
+                (room, listener.accept().await)
+            };
+            let (room, accepted) = tokio::select! {
+                biased;
+                _ = phase.wait_for(|phase| *phase >= Phase::Draining) => return,
+                next = next => next,
+            };
+            match (room, accepted) {
+                (Ok(room), Ok((socket, _))) => {
+                    tokio::spawn(self.clone().serve(socket, room));
+                }
+                (Err(_), _) => return,
+                (_, Err(error)) => {
+                    // Out of file descriptors, most likely: some will come free.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(mut self, socket: TcpStream, _room: OwnedSemaphorePermit) {
+        // Events are small and must not wait for more.
+        let _ = socket.set_nodelay(true);
+        let io = TokioIo::new(Greeted { socket, got: 0, patience: Box::pin(sleep(self.header_patience)) });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_patience)
+            .max_buf_size(self.header_bytes);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_EVERY)
+            .max_concurrent_streams(self.streams)
+            .max_header_list_size(u32::try_from(self.header_bytes).unwrap_or(u32::MAX));
+        let connection = builder.serve_connection(io, TowerToHyperService::new(self.router));
+        tokio::pin!(connection);
+        let mut draining = false;
+        loop {
+            let least = if draining { Phase::Cut } else { Phase::Draining };
+            let phase = tokio::select! {
+                // How a client ends its connection is its own affair.
+                _ = connection.as_mut() => return,
+                phase = self.phase.wait_for(|phase| *phase >= least) => phase.map_or(Phase::Cut, |phase| *phase),
+            };
+            if phase == Phase::Cut {
+                return;
+            }
+            draining = true;
+            connection.as_mut().graceful_shutdown();
+        }
+    }
+}
+
+/// A connection that must say something soon: until HTTP's version is known, nothing else limits its silence.
+struct Greeted {
+    socket: TcpStream,
+    got: usize,
+    patience: Pin<Box<Sleep>>,
+}
+
+impl AsyncRead for Greeted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.got < FIRST_BYTES && self.patience.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
+        self.got = self.got.saturating_add(buf.filled().len() - before);
+        polled
+    }
+}
+
+impl AsyncWrite for Greeted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+}
