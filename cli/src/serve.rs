@@ -36,7 +36,8 @@ impl Serve {
     /// A wrong configuration, everything in it at once; an address or folder that cannot be used.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::message(error.to_string());
-        let mut config = ServeConfig::load(global.config.as_deref()).map_err(|errors| failed(&errors))?;
+        let mut config =
+            ServeConfig::load(global.config.as_deref()).map_err(|errors| failed(&errors))?;
         config.bind = self.bind.unwrap_or(config.bind);
         config.data_dir = self.data_dir.or(config.data_dir);
         if self.require_keys {
@@ -46,11 +47,16 @@ impl Serve {
         if self.check {
             return out("the configuration is good\n");
         }
-        let ended = ossai_orchestrator::run(config, |address| anstream::eprintln!("listening on {address}"))
-            .await
-            .map_err(|error| failed(&error))?;
+        let ended = ossai_orchestrator::run(config, |address| {
+            anstream::eprintln!("listening on {address}")
+        })
+        .await
+        .map_err(|error| failed(&error))?;
         if ended.lost_rows > 0 {
-            return Err(Failure::message(format!("{} rows of usage could not be written", ended.lost_rows)));
+            return Err(Failure::message(format!(
+                "{} rows of usage could not be written",
+                ended.lost_rows
+            )));
         }
         Ok(())
     }
@@ -98,9 +104,15 @@ impl Keys {
                 let created = store.create_key(&tenant, &name)?;
                 if global.json {
                     let (id, tenant) = (&created.entry.id, &created.entry.tenant);
-                    return global.print_json(&serde_json::json!({ "id": id, "tenant": tenant, "key": created.key }));
+                    return global.print_json(
+                        &serde_json::json!({ "id": id, "tenant": tenant, "key": created.key }),
+                    );
                 }
-                anstream::eprintln!("key {} of tenant {}; it is shown only now:", created.entry.id, created.entry.tenant);
+                anstream::eprintln!(
+                    "key {} of tenant {}; it is shown only now:",
+                    created.entry.id,
+                    created.entry.tenant
+                );
                 out(&format!("{}\n", created.key))
             }
             KeysCommand::List => {
@@ -109,12 +121,23 @@ impl Keys {
                     return global.print_json(&keys);
                 }
                 keys.iter().try_for_each(|key| {
-                    let state = if key.revoked.is_some() { "revoked" } else { "active" };
-                    out(&format!("{}  {:12}  {state:7}  {}\n", key.id, key.tenant, key.name))
+                    let state = if key.revoked.is_some() {
+                        "revoked"
+                    } else {
+                        "active"
+                    };
+                    out(&format!(
+                        "{}  {:12}  {state:7}  {}\n",
+                        key.id, key.tenant, key.name
+                    ))
                 })
             }
             KeysCommand::Revoke { id } => {
-                if store.revoke_key(&id)? { Ok(()) } else { Err(Failure::message(format!("no active key {id}"))) }
+                if store.revoke_key(&id)? {
+                    Ok(())
+                } else {
+                    Err(Failure::message(format!("no active key {id}")))
+                }
             }
         }
     }
@@ -155,12 +178,24 @@ impl Usage {
         let store = store(self.data_dir)?;
         let filter = UsageFilter {
             tenant: self.tenant,
-            since: self.since.as_deref().map(|text| time("since", text)).transpose()?,
-            until: self.until.as_deref().map(|text| time("until", text)).transpose()?,
+            since: self
+                .since
+                .as_deref()
+                .map(|text| time("since", text))
+                .transpose()?,
+            until: self
+                .until
+                .as_deref()
+                .map(|text| time("until", text))
+                .transpose()?,
             model: self.model,
             ..UsageFilter::default()
         };
-        let groups = self.by.iter().map(|name| GroupBy::from_name(name)).collect::<Result<Vec<_>, _>>()?;
+        let groups = self
+            .by
+            .iter()
+            .map(|name| GroupBy::from_name(name))
+            .collect::<Result<Vec<_>, _>>()?;
         let rows = store.query_usage(&filter, &groups)?;
         if global.json || global.jsonl {
             let rows: Vec<_> = rows.iter().map(row).collect();
@@ -169,11 +204,30 @@ impl Usage {
             }
             return global.print_json(&serde_json::json!({ "rows": rows }));
         }
-        let label = |row: &UsageSum| row.groups.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("  ");
-        let width = rows.iter().map(|row| label(row).chars().count()).max().unwrap_or(0).max(5);
+        let label = |row: &UsageSum| {
+            row.groups
+                .iter()
+                .map(|(_, value)| value.as_str())
+                .collect::<Vec<_>>()
+                .join("  ")
+        };
+        let width = rows
+            .iter()
+            .map(|row| label(row).chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(5);
         out(&format!(
             "{:width$}  {:>7}  {:>6}  {:>6}  {:>6}  {:>10}  {:>10}  {:>14}  {:>14}\n",
-            self.by.join("  "), "calls", "errors", "hits", "joined", "in", "out", "cost", "saved"
+            self.by.join("  "),
+            "calls",
+            "errors",
+            "hits",
+            "joined",
+            "in",
+            "out",
+            "cost",
+            "saved"
         ))?;
         for sum in &rows {
             let mut cost = sum.cost.to_string();
@@ -202,8 +256,11 @@ impl Usage {
 fn row(sum: &UsageSum) -> serde_json::Value {
     let mut value = serde_json::to_value(sum).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
-        let groups: serde_json::Map<_, _> =
-            sum.groups.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        let groups: serde_json::Map<_, _> = sum
+            .groups
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone().into()))
+            .collect();
         fields.insert("groups".into(), groups.into());
     }
     value
@@ -218,8 +275,12 @@ fn time(field: &str, text: &str) -> Result<i64, Failure> {
     });
     match span {
         Some(span) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            Ok(i64::try_from(now.as_millis()).unwrap_or(i64::MAX).saturating_sub(span))
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default();
+            Ok(i64::try_from(now.as_millis())
+                .unwrap_or(i64::MAX)
+                .saturating_sub(span))
         }
         None => Ok(parse_time(field, text)?),
     }

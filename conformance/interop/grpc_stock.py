@@ -34,13 +34,18 @@ def check(promise):
     return run
 
 
-class WithKey(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+class WithKey(
+    grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor
+):
     """Adds the key to every call, as a stock client is told to on its command line."""
 
     def _with(self, details):
         return details._replace(metadata=[*(details.metadata or []), *METADATA])
 
     def intercept_unary_unary(self, continuation, details, request):
+        return continuation(self._with(details), request)
+
+    def intercept_unary_stream(self, continuation, details, request):
         return continuation(self._with(details), request)
 
     def intercept_stream_stream(self, continuation, details, requests):
@@ -138,6 +143,24 @@ def _():
 def _():
     count = unary("TokenService", "CountTokens", {"model": "o200k_base", "text": "hello world"}).count
     assert count.tokens == 2 and count.exact, count
+
+
+@check("a completion and its stream say the same")
+def _():
+    from google.protobuf.json_format import ParseDict
+
+    whole = unary("CompletionService", "CreateCompletion", {"request": QUESTION}).completion
+    assert "scatters" in whole.text and whole.cost.total_nano_usd == 0, whole
+    kind, answer = method("CompletionService", "StreamCompletion")
+    call = KEYED.unary_stream(
+        f"/{PACKAGE}.CompletionService/StreamCompletion",
+        request_serializer=kind.SerializeToString,
+        response_deserializer=answer.FromString,
+    )
+    events = list(call(ParseDict({"request": QUESTION}, kind()), timeout=30))
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert "".join(event.text_delta.text for event in events) == whole.text
+    assert events[-1].end.completion.text == whole.text
 
 
 @check("a model that is not there is NOT_FOUND with rich details")

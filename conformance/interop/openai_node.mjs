@@ -143,6 +143,6 @@ if (process.argv[3]) {
   });
 }
 
-const { version } = require("openai/package.json");
-console.log(`openai ${version}: ${failed} failed`);
+const { VERSION } = require("openai/version");
+console.log(`openai ${VERSION}: ${failed} failed`);
 process.exit(failed ? 1 : 0);

@@ -43,7 +43,10 @@ impl App {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.config.limits.concurrent_requests.saturating_sub(self.room.available_permits())
+        self.config
+            .limits
+            .concurrent_requests
+            .saturating_sub(self.room.available_permits())
     }
 
     /// A model's full name: one without a provider gets the default one, if there is one.
@@ -54,7 +57,12 @@ impl App {
         if model.contains('/') {
             return Ok(model.to_owned());
         }
-        if let Some(provider) = self.config.default_provider.as_ref().filter(|_| !model.is_empty()) {
+        if let Some(provider) = self
+            .config
+            .default_provider
+            .as_ref()
+            .filter(|_| !model.is_empty())
+        {
             return Ok(format!("{provider}/{model}"));
         }
         let shown: String = model.chars().take(64).filter(|c| !c.is_control()).collect();
@@ -86,7 +94,11 @@ struct Held {
 
 impl Clients {
     pub(crate) fn new(template: ossai::Config, most: usize) -> Self {
-        Self { template, most, held: Mutex::default() }
+        Self {
+            template,
+            most,
+            held: Mutex::default(),
+        }
     }
 
     /// The tenant's client, made when it is not held; the one unused for longest makes room. Calls under way keep theirs.
@@ -98,15 +110,22 @@ impl Clients {
             *used = now;
             return Ok(client.clone());
         }
-        let client =
-            Client::new(ossai::Config { tenant: Some(tenant.to_string()), ..self.template.clone() })?;
+        let client = Client::new(ossai::Config {
+            tenant: Some(tenant.to_string()),
+            ..self.template.clone()
+        })?;
         if held.clients.len() >= self.most {
-            let oldest = held.clients.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| Arc::clone(name));
+            let oldest = held
+                .clients
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(name, _)| Arc::clone(name));
             if let Some(oldest) = oldest {
                 held.clients.remove(&oldest);
             }
         }
-        held.clients.insert(Arc::clone(tenant), (client.clone(), now));
+        held.clients
+            .insert(Arc::clone(tenant), (client.clone(), now));
         Ok(client)
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use ossai::error::Billed;
 use ossai::{
-    CacheOutcome, CacheStatus, CallOptions, Client, Completion, Cost, EmbeddingResponse, Error, NanoUsd, Result, Usage,
+    CacheOutcome, CacheStatus, CallOptions, Client, Completion, Cost, EmbeddingResponse, Error,
+    NanoUsd, Result, Usage,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -80,21 +81,39 @@ impl Call {
             tags: options.tags.clone(),
             ..UsageRow::default()
         };
-        Ok(Self { app: Arc::clone(app), caller, client, streamed, first_token: None, open: Some((row, place)) })
+        Ok(Self {
+            app: Arc::clone(app),
+            caller,
+            client,
+            streamed,
+            first_token: None,
+            open: Some((row, place)),
+        })
     }
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
+    pub(crate) fn heartbeat(&self) -> Duration {
+        Duration::from_secs(self.app.config.limits.heartbeat_seconds)
+    }
+
     /// The first piece of the answer goes out.
     pub(crate) fn first_token(&mut self) {
-        self.first_token.get_or_insert_with(|| self.caller.arrived.elapsed());
+        self.first_token
+            .get_or_insert_with(|| self.caller.arrived.elapsed());
     }
 
     /// It was answered.
     pub(crate) fn completed(&mut self, answer: &Completion) -> Trailer {
-        let trailer = Trailer::new(self, &answer.cost, &answer.cache, answer.attempts.len(), &answer.timing);
+        let trailer = Trailer::new(
+            self,
+            &answer.cost,
+            &answer.cache,
+            answer.attempts.len(),
+            &answer.timing,
+        );
         self.settle("ok", |row| {
             used(row, &answer.usage, &answer.cost, &answer.cache);
             row.attempts = u32::try_from(answer.attempts.len()).unwrap_or(u32::MAX);
@@ -104,7 +123,13 @@ impl Call {
 
     /// It was answered with vectors.
     pub(crate) fn embedded(&mut self, answer: &EmbeddingResponse) -> Trailer {
-        let trailer = Trailer::new(self, &answer.cost, &answer.cache, answer.attempts.len(), &answer.timing);
+        let trailer = Trailer::new(
+            self,
+            &answer.cost,
+            &answer.cache,
+            answer.attempts.len(),
+            &answer.timing,
+        );
         self.settle("ok", |row| {
             used(row, &answer.usage, &answer.cost, &answer.cache);
             row.attempts = u32::try_from(answer.attempts.len()).unwrap_or(u32::MAX);
@@ -128,7 +153,9 @@ impl Call {
     }
 
     fn settle(&mut self, outcome: &str, fill: impl FnOnce(&mut UsageRow)) {
-        let Some((mut row, place)) = self.open.take() else { return };
+        let Some((mut row, place)) = self.open.take() else {
+            return;
+        };
         let latency = self.caller.arrived.elapsed();
         row.time = now_ms();
         row.outcome = outcome.to_owned();
@@ -153,7 +180,12 @@ impl Call {
             latency_ms = row.latency_us / 1000,
             "call"
         );
-        self.app.metrics.record(&Sample { row: &row, streamed: self.streamed, latency, first_token: self.first_token });
+        self.app.metrics.record(&Sample {
+            row: &row,
+            streamed: self.streamed,
+            latency,
+            first_token: self.first_token,
+        });
         place.fill(row);
     }
 }
@@ -201,15 +233,31 @@ pub(crate) struct Trailer {
 }
 
 impl Trailer {
-    fn new(call: &Call, cost: &Cost, cache: &CacheOutcome, attempts: usize, timing: &ossai::Timing) -> Self {
+    fn new(
+        call: &Call,
+        cost: &Cost,
+        cache: &CacheOutcome,
+        attempts: usize,
+        timing: &ossai::Timing,
+    ) -> Self {
         let elsewhere = Duration::from_micros(timing.total_us.saturating_sub(timing.overhead_us));
         Self {
-            model: call.open.as_ref().map(|(row, _)| row.model.clone()).unwrap_or_default(),
+            model: call
+                .open
+                .as_ref()
+                .map(|(row, _)| row.model.clone())
+                .unwrap_or_default(),
             cost: cost.total,
             cache: match cache {
                 CacheOutcome { joined: true, .. } => "coalesced",
-                CacheOutcome { status: CacheStatus::Hit, .. } => "hit",
-                CacheOutcome { status: CacheStatus::Miss, .. } => "miss",
+                CacheOutcome {
+                    status: CacheStatus::Hit,
+                    ..
+                } => "hit",
+                CacheOutcome {
+                    status: CacheStatus::Miss,
+                    ..
+                } => "miss",
                 _ => "bypass",
             },
             attempts,

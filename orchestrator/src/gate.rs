@@ -44,7 +44,11 @@ fn route(path: &str) -> Route {
 }
 
 /// Lets a request in with its [`Caller`], or answers it in the form its client reads.
-pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn gate(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let arrived = Instant::now();
     let route = route(request.uri().path());
     let id = request_id(request.headers());
@@ -59,10 +63,15 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
         }
         Err(error) => {
             tracing::info!(request_id = %id, route = route.name, outcome = error.kind().name(), "refused");
-            if is_grpc { status_from_error(&error).into_http() } else { error::respond(&error) }
+            if is_grpc {
+                status_from_error(&error).into_http()
+            } else {
+                error::respond(&error)
+            }
         }
     };
-    app.metrics.responded(route.name, response.status().as_u16());
+    app.metrics
+        .responded(route.name, response.status().as_u16());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -83,12 +92,23 @@ fn admit(
     }
     let identity = identify(app, request.headers())?;
     if app.is_closing() {
-        return Err(Error::new(ErrorKind::ShuttingDown, "the server is shutting down"));
+        return Err(Error::new(
+            ErrorKind::ShuttingDown,
+            "the server is shutting down",
+        ));
     }
     let room = Arc::clone(&app.room).try_acquire_owned().map_err(|_| {
-        Error::new(ErrorKind::Overloaded, "too many requests under way (`limits.concurrent_requests`)")
+        Error::new(
+            ErrorKind::Overloaded,
+            "too many requests under way (`limits.concurrent_requests`)",
+        )
     })?;
-    Ok(Some(Caller { identity, request_id: Arc::clone(id), arrived, _room: Arc::new(room) }))
+    Ok(Some(Caller {
+        identity,
+        request_id: Arc::clone(id),
+        arrived,
+        _room: Arc::new(room),
+    }))
 }
 
 /// A page in a browser can reach this machine by a name of its own (DNS rebinding), but not under our names.
@@ -96,20 +116,43 @@ fn check_host(app: &App, request: &Request) -> Result<()> {
     if !app.config.is_loopback() {
         return Ok(());
     }
-    let header = request.headers().get(HOST).map(|value| value.to_str().unwrap_or_default());
-    let Some(host) = request.uri().host().or_else(|| header.map(without_port)) else { return Ok(()) };
-    let name = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    let is_address = name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let header = request
+        .headers()
+        .get(HOST)
+        .map(|value| value.to_str().unwrap_or_default());
+    let Some(host) = request.uri().host().or_else(|| header.map(without_port)) else {
+        return Ok(());
+    };
+    let name = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_ascii_lowercase();
+    let is_address = name
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|ip| ip.is_loopback());
     let is_local = name == "localhost" || name.ends_with(".localhost");
-    if is_address || is_local || app.config.hosts.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+    if is_address
+        || is_local
+        || app
+            .config
+            .hosts
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(&name))
+    {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::PermissionDenied, "this server does not answer to that host name (`hosts` permits it)"))
+    Err(Error::new(
+        ErrorKind::PermissionDenied,
+        "this server does not answer to that host name (`hosts` permits it)",
+    ))
 }
 
 fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']')) => {
+        Some((host, port))
+            if port.bytes().all(|b| b.is_ascii_digit())
+                && (!host.contains(':') || host.ends_with(']')) =>
+        {
             host
         }
         _ => authority,
@@ -117,16 +160,27 @@ fn without_port(authority: &str) -> &str {
 }
 
 fn check_origin(app: &App, headers: &HeaderMap) -> Result<()> {
-    let allowed = |origin: &HeaderValue| app.config.origins.iter().any(|known| known.as_bytes() == origin.as_bytes());
+    let allowed = |origin: &HeaderValue| {
+        app.config
+            .origins
+            .iter()
+            .any(|known| known.as_bytes() == origin.as_bytes())
+    };
     if headers.get_all(ORIGIN).iter().all(allowed) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::PermissionDenied, "requests from that origin are not allowed (`origins` permits them)"))
+    Err(Error::new(
+        ErrorKind::PermissionDenied,
+        "requests from that origin are not allowed (`origins` permits them)",
+    ))
 }
 
 fn identify(app: &App, headers: &HeaderMap) -> Result<Identity> {
     if app.auth == Auth::Off {
-        return Ok(Identity { tenant: Arc::from(DEFAULT_TENANT), key_id: None });
+        return Ok(Identity {
+            tenant: Arc::from(DEFAULT_TENANT),
+            key_id: None,
+        });
     }
     let presented = headers
         .get(AUTHORIZATION)
@@ -137,15 +191,24 @@ fn identify(app: &App, headers: &HeaderMap) -> Result<Identity> {
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
         });
     // A missing key takes the same way as a wrong one.
-    app.keyring.check(presented.unwrap_or_default()).ok_or_else(|| {
-        Error::new(ErrorKind::Authentication, "the API key is missing or not valid (`authorization: Bearer ossai_…`)")
-    })
+    app.keyring
+        .check(presented.unwrap_or_default())
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Authentication,
+                "the API key is missing or not valid (`authorization: Bearer ossai_…`)",
+            )
+        })
 }
 
 /// The caller's id if it is a sane one, else one of ours.
 fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    if let Some(id) = given.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())) {
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    if let Some(id) =
+        given.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()))
+    {
         return Arc::from(id);
     }
     let mut random = [0_u8; 16];

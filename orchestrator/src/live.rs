@@ -10,9 +10,6 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::call::{Call, Trailer};
 
-/// After so long without an event a sign of life goes out.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<CompletionStream>> + Send>>;
 
 enum Source {
@@ -36,6 +33,8 @@ pub(crate) enum Item {
 pub(crate) struct Live {
     source: Source,
     call: Call,
+    /// After so long without an event a sign of life goes out.
+    heartbeat: Duration,
     silence: Pin<Box<Sleep>>,
 }
 
@@ -45,7 +44,8 @@ impl Live {
     /// # Errors
     /// Those of the call until then.
     pub(crate) async fn open(mut call: Call, mut opening: Opening) -> Result<Self> {
-        let source = match tokio::time::timeout(HEARTBEAT, &mut opening).await {
+        let heartbeat = call.heartbeat();
+        let source = match tokio::time::timeout(heartbeat, &mut opening).await {
             Ok(Ok(stream)) => Source::Open(Box::new(stream)),
             Ok(Err(error)) => {
                 call.failed(&error);
@@ -53,7 +53,12 @@ impl Live {
             }
             Err(_) => Source::Opening(opening),
         };
-        Ok(Self { source, call, silence: Box::pin(sleep(HEARTBEAT)) })
+        Ok(Self {
+            source,
+            call,
+            heartbeat,
+            silence: Box::pin(sleep(heartbeat)),
+        })
     }
 
     /// Ends it with an error of the server's own.
@@ -85,7 +90,7 @@ impl Live {
             Poll::Pending if self.silence.as_mut().poll(cx).is_ready() => Item::Silence,
             Poll::Pending => return Poll::Pending,
         };
-        self.silence.as_mut().reset(Instant::now() + HEARTBEAT);
+        self.silence.as_mut().reset(Instant::now() + self.heartbeat);
         Poll::Ready(Some(item))
     }
 

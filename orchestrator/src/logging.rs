@@ -16,7 +16,9 @@ pub(crate) fn start(log: &Log) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // Only our own lines: those of the HTTP stack hold headers, and so keys.
-    let own = Targets::new().with_target("ossai", level).with_target("ossai_orchestrator", level);
+    let own = Targets::new()
+        .with_target("ossai", level)
+        .with_target("ossai_orchestrator", level);
     let layer = match log.format {
         LogFormat::Json => tracing_subscriber::fmt::layer()
             .json()
@@ -25,7 +27,12 @@ pub(crate) fn start(log: &Log) {
             .with_span_list(false)
             .with_writer(std::io::stderr)
             .boxed(),
-        LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(std::io::stderr)
+            .boxed(),
     };
-    let _ = tracing_subscriber::registry().with(layer.with_filter(own)).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(layer.with_filter(own))
+        .try_init();
 }

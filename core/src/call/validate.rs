@@ -273,6 +273,23 @@ pub(crate) fn options(options: &CallOptions) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what an orchestrator does not take from its callers: it would be dropped on the way without a word.
+pub(crate) fn remote_options(options: &CallOptions) -> Result<()> {
+    if options.prices.is_some() {
+        return Err(Error::invalid(
+            "options.prices",
+            "not over an orchestrator: prices are its own",
+        ));
+    }
+    if !options.headers.is_empty() {
+        return Err(Error::invalid(
+            "options.headers",
+            "not over an orchestrator: it sends its own headers",
+        ));
+    }
+    Ok(())
+}
+
 /// `version-trace_id-parent_id-flags` in lower-case hexadecimal (W3C Trace Context, §3.2).
 fn traceparent(text: &str) -> Result<()> {
     let hex = |part: &str, len: usize| {

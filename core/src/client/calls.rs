@@ -205,6 +205,7 @@ impl Core {
         validate::options(&options)?;
         let route = Arc::clone(self.route(provider)?);
         let model = if route.is_orchestrator {
+            validate::remote_options(&options)?;
             request.model.as_str()
         } else {
             model

@@ -14,7 +14,10 @@ impl ServeConfig {
         let mut wrong = |path: &str, expected: &str| errors.push(Error::invalid(path, expected));
         if !self.is_loopback() {
             if self.auth() == Auth::Off {
-                wrong("auth", "expected `keys`: an address others can reach needs API keys");
+                wrong(
+                    "auth",
+                    "expected `keys`: an address others can reach needs API keys",
+                );
             }
             if !self.allow_insecure {
                 wrong(
@@ -23,8 +26,15 @@ impl ServeConfig {
                 );
             }
         }
-        if self.metrics_bind.is_some_and(|bind| !bind.ip().is_loopback()) && !self.allow_insecure {
-            wrong("metrics_bind", "expected a loopback address (`allow_insecure` permits others)");
+        if self
+            .metrics_bind
+            .is_some_and(|bind| !bind.ip().is_loopback())
+            && !self.allow_insecure
+        {
+            wrong(
+                "metrics_bind",
+                "expected a loopback address (`allow_insecure` permits others)",
+            );
         }
         if self.data_dir().is_none() {
             wrong("data_dir", "expected a folder: this user has no home");
@@ -52,6 +62,7 @@ impl ServeConfig {
         for (name, seconds) in [
             ("limits.header_seconds", limits.header_seconds),
             ("limits.body_seconds", limits.body_seconds),
+            ("limits.heartbeat_seconds", limits.heartbeat_seconds),
         ] {
             if !(1..=86_400).contains(&seconds) {
                 wrong(name, "expected 1 to 86,400 seconds");
@@ -67,12 +78,18 @@ impl ServeConfig {
         }
         for (i, host) in self.hosts.iter().enumerate() {
             if host.is_empty() || host.contains(['/', '*', ' ']) {
-                wrong(&format!("hosts[{i}]"), "expected a host name without a port");
+                wrong(
+                    &format!("hosts[{i}]"),
+                    "expected a host name without a port",
+                );
             }
         }
         for (i, origin) in self.origins.iter().enumerate() {
             if !origin.contains("://") || origin.ends_with('/') || origin.contains('*') {
-                wrong(&format!("origins[{i}]"), "expected an origin such as `https://example.com`");
+                wrong(
+                    &format!("origins[{i}]"),
+                    "expected an origin such as `https://example.com`",
+                );
             }
         }
         if let Some(provider) = &self.default_provider
@@ -81,7 +98,10 @@ impl ServeConfig {
             wrong("default_provider", "expected a provider's name");
         }
         if self.client.tenant.is_some() {
-            wrong("client.tenant", "expected nothing: the tenant comes from the key");
+            wrong(
+                "client.tenant",
+                "expected nothing: the tenant comes from the key",
+            );
         }
         self.check_client(client, &mut errors);
         errors
@@ -93,19 +113,36 @@ impl ServeConfig {
         let mut nothing = Value::Null;
         let document = document.unwrap_or(&mut nothing);
         for _ in 0..100 {
-            let Err(error) = Client::new(config) else { return };
+            let Err(error) = Client::new(config) else {
+                return;
+            };
             let fields = error.fields();
             let field = fields.field.as_deref().unwrap_or("config");
             let path = format!("client{}", field.strip_prefix("config").unwrap_or(field));
-            let reason = fields.message.split_once(": ").map_or(&*fields.message, |(_, reason)| reason);
-            errors.push(Error::invalid(path, reason));
-            let names: Vec<String> =
-                field.split('.').skip(1).map(str::to_owned).collect();
+            let reason = fields
+                .message
+                .split_once(": ")
+                .map_or(&*fields.message, |(_, reason)| reason);
+            let mut names: Vec<String> = field.split('.').skip(1).map(str::to_owned).collect();
+            if errors
+                .iter()
+                .any(|known| known.fields().field.as_deref() == Some(&path))
+            {
+                // Only missing because it was wrong: what it belongs to goes, too.
+                names.pop();
+            } else {
+                errors.push(Error::invalid(path, reason));
+            }
             if !take_out(document, &names) {
                 return;
             }
-            let Some(rest) = read::<ossai::Config>(document, &mut Vec::new()) else { return };
-            config = ossai::Config { tenant: None, ..rest };
+            let Some(rest) = read::<ossai::Config>(document, &mut Vec::new()) else {
+                return;
+            };
+            config = ossai::Config {
+                tenant: None,
+                ..rest
+            };
         }
     }
 }

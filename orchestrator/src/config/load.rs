@@ -36,9 +36,21 @@ pub const ENVIRONMENT: &[(&str, &str, Kind)] = &[
     ("OSSAI_DEFAULT_PROVIDER", "default_provider", Kind::Text),
     ("OSSAI_METRICS_BIND", "metrics_bind", Kind::Text),
     ("OSSAI_REFLECTION", "reflection", Kind::Flag),
-    ("OSSAI_CONCURRENT_REQUESTS", "limits.concurrent_requests", Kind::Number),
-    ("OSSAI_NOTICE_SECONDS", "shutdown.notice_seconds", Kind::Number),
-    ("OSSAI_DRAIN_SECONDS", "shutdown.drain_seconds", Kind::Number),
+    (
+        "OSSAI_CONCURRENT_REQUESTS",
+        "limits.concurrent_requests",
+        Kind::Number,
+    ),
+    (
+        "OSSAI_NOTICE_SECONDS",
+        "shutdown.notice_seconds",
+        Kind::Number,
+    ),
+    (
+        "OSSAI_DRAIN_SECONDS",
+        "shutdown.drain_seconds",
+        Kind::Number,
+    ),
     ("OSSAI_LOG_LEVEL", "log.level", Kind::Text),
     ("OSSAI_LOG_FORMAT", "log.format", Kind::Text),
     ("OSSAI_PRICES", "client.prices", Kind::Text),
@@ -51,8 +63,14 @@ impl ServeConfig {
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigErrors> {
-        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let file = file.map(Path::to_owned).or_else(|| env("OSSAI_CONFIG").map(PathBuf::from));
+        let env = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .filter(|value| !value.trim().is_empty())
+        };
+        let file = file
+            .map(Path::to_owned)
+            .or_else(|| env("OSSAI_CONFIG").map(PathBuf::from));
         let text = file
             .map(|file| {
                 std::fs::read_to_string(&file).map_err(|error| {
@@ -118,13 +136,18 @@ impl Kind {
     fn read(self, text: &str) -> Result<Value, &'static str> {
         Ok(match self {
             Self::Text => Value::from(text),
-            Self::Number => Value::from(text.parse::<u64>().map_err(|_| "expected a whole number")?),
+            Self::Number => {
+                Value::from(text.parse::<u64>().map_err(|_| "expected a whole number")?)
+            }
             Self::Flag => Value::from(match text {
                 "1" | "true" => true,
                 "0" | "false" => false,
                 _ => return Err("expected `true` or `false`"),
             }),
-            Self::List => text.split(',').map(|item| Value::from(item.trim())).collect(),
+            Self::List => text
+                .split(',')
+                .map(|item| Value::from(item.trim()))
+                .collect(),
         })
     }
 }
@@ -135,7 +158,9 @@ fn put(document: &mut Value, path: &str, value: Value) {
         if !place.is_object() {
             *place = Value::Object(Map::new());
         }
-        let Some(object) = place.as_object_mut() else { return };
+        let Some(object) = place.as_object_mut() else {
+            return;
+        };
         place = object.entry(name).or_insert(Value::Null);
     }
     *place = value;
@@ -161,7 +186,10 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
             })
             .collect();
         let field = path.to_string();
-        errors.push(Error::invalid(field, without_value(&error.into_inner().to_string())));
+        errors.push(Error::invalid(
+            field,
+            without_value(&error.into_inner().to_string()),
+        ));
         if errors.len() >= MAX_ERRORS || !take_out(document, &names) {
             return None;
         }
@@ -183,7 +211,9 @@ fn without_value(message: &str) -> String {
 
 /// Takes the value at a path out, or what of the path there is; whether something changed.
 pub(super) fn take_out(document: &mut Value, path: &[String]) -> bool {
-    let Some((last, outer)) = path.split_last() else { return false };
+    let Some((last, outer)) = path.split_last() else {
+        return false;
+    };
     let mut place = &mut *document;
     for (depth, name) in outer.iter().enumerate() {
         let next = match place {
@@ -211,7 +241,11 @@ pub(super) fn take_out(document: &mut Value, path: &[String]) -> bool {
 /// `ossai` in the folder where programs of this platform keep a user's data.
 #[must_use]
 pub fn default_data_dir() -> Option<PathBuf> {
-    let env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let env = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let base = if cfg!(windows) {
         env("LOCALAPPDATA")
     } else if cfg!(target_os = "macos") {

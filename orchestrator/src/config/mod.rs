@@ -76,6 +76,8 @@ pub struct Limits {
     pub header_seconds: u64,
     /// Time to send a request's body, in seconds.
     pub body_seconds: u64,
+    /// After so many seconds without an event a stream shows a sign of life.
+    pub heartbeat_seconds: u64,
     /// Most tenants whose clients (connections, cache, shared calls) are kept at once.
     pub tenants: usize,
     /// Most pairs of provider and model with metrics of their own; the rest is counted as `other`.
@@ -94,6 +96,7 @@ impl Default for Limits {
             streams_per_connection: 100,
             header_seconds: 60,
             body_seconds: 30,
+            heartbeat_seconds: 15,
             tenants: 64,
             metric_models: 200,
         }

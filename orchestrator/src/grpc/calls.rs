@@ -30,14 +30,23 @@ impl CompletionService for Desk {
             let (options, _) = options(&caller, &metadata, message.options)?;
             let request = self.completion_request(message.request)?;
             let user = request.user.clone();
-            let mut call =
-                Call::begin(&self.0, caller, Operation::Chat, &request.model, user.as_deref(), &options, false)
-                    .await?;
+            let mut call = Call::begin(
+                &self.0,
+                caller,
+                Operation::Chat,
+                &request.model,
+                user.as_deref(),
+                &options,
+                false,
+            )
+            .await?;
             let client = call.client().clone();
             match client.complete_with(request, options).await {
                 Ok(answer) => {
                     call.completed(&answer);
-                    Ok(reply(pb::CreateCompletionResponse { completion: Some((&answer).into()) }))
+                    Ok(reply(pb::CreateCompletionResponse {
+                        completion: Some((&answer).into()),
+                    }))
                 }
                 Err(error) => {
                     call.failed(&error);
@@ -59,22 +68,36 @@ impl CompletionService for Desk {
             let (options, left) = options(&caller, &metadata, message.options)?;
             let request = self.completion_request(message.request)?;
             let user = request.user.clone();
-            let call =
-                Call::begin(&self.0, caller, Operation::Chat, &request.model, user.as_deref(), &options, true)
-                    .await?;
+            let call = Call::begin(
+                &self.0,
+                caller,
+                Operation::Chat,
+                &request.model,
+                user.as_deref(),
+                &options,
+                true,
+            )
+            .await?;
             let client = call.client().clone();
             let opening = Box::pin(async move { client.stream_with(request, options).await });
             let live = Live::open(call, opening).await?;
             // The time a caller sets in metadata is for the whole of the stream.
             let deadline = left.map(|left| Box::pin(sleep(left)));
-            Ok(reply(Messages { live, sequence: 0, deadline }))
+            Ok(reply(Messages {
+                live,
+                sequence: 0,
+                deadline,
+            }))
         };
         run.await.map_err(status)
     }
 }
 
 impl Desk {
-    fn completion_request(&self, message: Option<pb::CompletionRequest>) -> Result<CompletionRequest> {
+    fn completion_request(
+        &self,
+        message: Option<pb::CompletionRequest>,
+    ) -> Result<CompletionRequest> {
         let mut request: CompletionRequest = read(message, "request")?;
         check_messages(&self.0, &request)?;
         request.model = self.0.full_model_name(&request.model)?;
@@ -94,7 +117,10 @@ impl Stream for Messages {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let late = this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
+        let late = this
+            .deadline
+            .as_mut()
+            .is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
         let item = if late {
             this.deadline = None;
             Some(this.live.cut(Error::timeout("body", "total")))
@@ -110,9 +136,10 @@ impl Stream for Messages {
                 Ok(event_message(this.sequence, &event))
             }
             Item::Failed(error) => Err(status_from_error(&error)),
-            Item::Silence => {
-                Ok(pb::StreamCompletionResponse { sequence: 0, event: Some(Event::Heartbeat(pb::Heartbeat {})) })
-            }
+            Item::Silence => Ok(pb::StreamCompletionResponse {
+                sequence: 0,
+                event: Some(Event::Heartbeat(pb::Heartbeat {})),
+            }),
         }))
     }
 }
@@ -130,13 +157,23 @@ impl EmbeddingService for Desk {
             request.model = self.0.full_model_name(&request.model)?;
             let request = Arc::new(request);
             let user = request.user.as_deref();
-            let mut call =
-                Call::begin(&self.0, caller, Operation::Embeddings, &request.model, user, &options, false).await?;
+            let mut call = Call::begin(
+                &self.0,
+                caller,
+                Operation::Embeddings,
+                &request.model,
+                user,
+                &options,
+                false,
+            )
+            .await?;
             let client = call.client().clone();
             match client.embed_with(Arc::clone(&request), options).await {
                 Ok(answer) => {
                     call.embedded(&answer);
-                    Ok(reply(pb::CreateEmbeddingResponse { result: Some((&answer).into()) }))
+                    Ok(reply(pb::CreateEmbeddingResponse {
+                        result: Some((&answer).into()),
+                    }))
                 }
                 Err(error) => {
                     call.failed(&error);

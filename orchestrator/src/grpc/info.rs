@@ -2,7 +2,10 @@
 
 use ossai::cost::Estimate;
 use ossai::tokens::Encoding;
-use ossai::{CompletionRequest, Cost, CostStatus, Error, ErrorKind, EstimateOptions, NanoUsd, Result, TokenCount};
+use ossai::{
+    CompletionRequest, Cost, CostStatus, Error, ErrorKind, EstimateOptions, NanoUsd, Result,
+    TokenCount,
+};
 use ossai_proto::v1 as pb;
 use pb::cost_service_server::CostService;
 use pb::model_service_server::ModelService;
@@ -37,7 +40,12 @@ impl ModelService for Desk {
             let end = skip.saturating_add(size);
             let more = models.len() > end;
             Ok(reply(pb::ListModelsResponse {
-                models: models.into_iter().skip(skip).take(size).map(Into::into).collect(),
+                models: models
+                    .into_iter()
+                    .skip(skip)
+                    .take(size)
+                    .map(Into::into)
+                    .collect(),
                 next_page_token: if more { end.to_string() } else { String::new() },
             }))
         };
@@ -74,7 +82,9 @@ impl TokenService for Desk {
                     off_thread(move || client.count(&request)).await?
                 }
             };
-            Ok(reply(pb::CountTokensResponse { count: Some(token_count(count)) }))
+            Ok(reply(pb::CountTokensResponse {
+                count: Some(token_count(count)),
+            }))
         };
         run.await.map_err(status)
     }
@@ -82,12 +92,30 @@ impl TokenService for Desk {
 
 fn exact(encoding: &Encoding, text: &str) -> TokenCount {
     let tokens = encoding.count(text) as u64;
-    TokenCount { tokens, low: tokens, high: tokens, exact: true, encoding: encoding.name().into() }
+    TokenCount {
+        tokens,
+        low: tokens,
+        high: tokens,
+        exact: true,
+        encoding: encoding.name().into(),
+    }
 }
 
 fn token_count(count: TokenCount) -> pb::TokenCount {
-    let TokenCount { tokens, low, high, exact, encoding } = count;
-    pb::TokenCount { tokens, exact, low, high, encoding }
+    let TokenCount {
+        tokens,
+        low,
+        high,
+        exact,
+        encoding,
+    } = count;
+    pb::TokenCount {
+        tokens,
+        exact,
+        low,
+        high,
+        encoding,
+    }
 }
 
 #[tonic::async_trait]
@@ -101,16 +129,33 @@ impl CostService for Desk {
         let run = async {
             let client = self.0.clients.get(&caller.identity.tenant)?;
             let request = match message.input {
-                None => return Err(Error::invalid("input", "expected `completion` or `embedding`")),
-                Some(Input::Embedding(_)) => {
-                    return Err(Error::new(ErrorKind::Unsupported, "embeddings cannot be estimated yet"));
+                None => {
+                    return Err(Error::invalid(
+                        "input",
+                        "expected `completion` or `embedding`",
+                    ));
                 }
-                Some(Input::Completion(request)) => self.named(read(Some(request), "completion")?)?,
+                Some(Input::Embedding(_)) => {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        "embeddings cannot be estimated yet",
+                    ));
+                }
+                Some(Input::Completion(request)) => {
+                    self.named(read(Some(request), "completion")?)?
+                }
             };
-            let options =
-                EstimateOptions { output_tokens: message.expected_output_tokens, ..EstimateOptions::default() };
-            let (count, estimate) =
-                off_thread(move || Ok((client.count(&request)?, client.estimate(&request, &options)?))).await?;
+            let options = EstimateOptions {
+                output_tokens: message.expected_output_tokens,
+                ..EstimateOptions::default()
+            };
+            let (count, estimate) = off_thread(move || {
+                Ok((
+                    client.count(&request)?,
+                    client.estimate(&request, &options)?,
+                ))
+            })
+            .await?;
             Ok(reply(estimate_message(count, &estimate)))
         };
         run.await.map_err(status)
@@ -127,8 +172,17 @@ impl Desk {
 
 fn estimate_message(count: TokenCount, estimate: &Estimate) -> pb::EstimateCostResponse {
     let cost = |total: Option<NanoUsd>| {
-        let status = if total.is_some() { CostStatus::Estimated } else { CostStatus::Unknown };
-        let cost = Cost { status, total, price_version: estimate.price_version.clone(), ..Cost::default() };
+        let status = if total.is_some() {
+            CostStatus::Estimated
+        } else {
+            CostStatus::Unknown
+        };
+        let cost = Cost {
+            status,
+            total,
+            price_version: estimate.price_version.clone(),
+            ..Cost::default()
+        };
         Some(pb::Cost::from(&cost))
     };
     let tokens = &estimate.output_tokens;
@@ -154,14 +208,29 @@ impl UsageService for Desk {
             let (_, size) = page(message.page_size, &message.page_token, ROWS, MAX_ROWS)?;
             let filter = UsageFilter {
                 tenant: Some(caller.identity.tenant.to_string()),
-                since: message.since.as_ref().map(|time| millis("since", time)).transpose()?,
-                until: message.until.as_ref().map(|time| millis("until", time)).transpose()?,
+                since: message
+                    .since
+                    .as_ref()
+                    .map(|time| millis("since", time))
+                    .transpose()?,
+                until: message
+                    .until
+                    .as_ref()
+                    .map(|time| millis("until", time))
+                    .transpose()?,
                 ..UsageFilter::default()
             };
-            let groups = message.group_by.iter().map(|word| GroupBy::from_name(word)).collect::<Result<Vec<_>>>()?;
+            let groups = message
+                .group_by
+                .iter()
+                .map(|word| GroupBy::from_name(word))
+                .collect::<Result<Vec<_>>>()?;
             let (rows, next_page_token) =
                 usage_page(&self.0.store, filter, groups, size, &message.page_token).await?;
-            Ok(reply(pb::QueryUsageResponse { rows: rows.iter().map(row).collect(), next_page_token }))
+            Ok(reply(pb::QueryUsageResponse {
+                rows: rows.iter().map(row).collect(),
+                next_page_token,
+            }))
         };
         run.await.map_err(status)
     }
@@ -173,15 +242,30 @@ fn millis(field: &str, time: &Timestamp) -> Result<i64> {
         return Err(wrong());
     }
     let millis = time.seconds.checked_mul(1000).ok_or_else(wrong)?;
-    millis.checked_add(i64::from(time.nanos / 1_000_000)).ok_or_else(wrong)
+    millis
+        .checked_add(i64::from(time.nanos / 1_000_000))
+        .ok_or_else(wrong)
 }
 
 fn row(sum: &UsageSum) -> pb::UsageRow {
-    let UsageSum { groups, calls, errors, cache_hits, joined, usage, cost, unknown_cost_calls, saved } = sum;
+    let UsageSum {
+        groups,
+        calls,
+        errors,
+        cache_hits,
+        joined,
+        usage,
+        cost,
+        unknown_cost_calls,
+        saved,
+    } = sum;
     pb::UsageRow {
         groups: groups
             .iter()
-            .map(|(name, value)| pb::UsageGroup { name: name.clone(), value: value.clone() })
+            .map(|(name, value)| pb::UsageGroup {
+                name: name.clone(),
+                value: value.clone(),
+            })
             .collect(),
         calls: *calls,
         errors: *errors,

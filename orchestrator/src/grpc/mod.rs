@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use ossai::transport::convert::{ConvertError, check_protocol, status_from_error, stamp_protocol, time_left};
+use ossai::transport::convert::{
+    ConvertError, check_protocol, stamp_protocol, status_from_error, time_left,
+};
 use ossai::{CallOptions, Error, ErrorKind, Result};
 use ossai_proto::v1 as pb;
 use pb::completion_service_server::{CompletionServiceServer, SERVICE_NAME as COMPLETIONS};
@@ -41,7 +43,9 @@ impl Health {
     /// Takes no more calls, from now on.
     pub(crate) async fn leave(&self) {
         for service in SERVICES {
-            self.0.set_service_status(service, ServingStatus::NotServing).await;
+            self.0
+                .set_service_status(service, ServingStatus::NotServing)
+                .await;
         }
     }
 }
@@ -56,7 +60,9 @@ pub(crate) async fn routes(app: &Arc<App>) -> Result<(Router<Arc<App>>, Health)>
     let most = app.config.limits.grpc_message_bytes;
     let (reporter, health) = health_reporter();
     for service in SERVICES {
-        reporter.set_service_status(service, ServingStatus::Serving).await;
+        reporter
+            .set_service_status(service, ServingStatus::Serving)
+            .await;
     }
     let path = |service: &str| format!("/{service}/{{*method}}");
     let mut router = Router::new()
@@ -68,10 +74,22 @@ pub(crate) async fn routes(app: &Arc<App>) -> Result<(Router<Arc<App>>, Health)>
             &path(EMBEDDINGS),
             EmbeddingServiceServer::from_arc(Arc::clone(&desk)).max_decoding_message_size(most),
         )
-        .route_service(&path(MODELS), ModelServiceServer::from_arc(Arc::clone(&desk)).max_decoding_message_size(most))
-        .route_service(&path(TOKENS), TokenServiceServer::from_arc(Arc::clone(&desk)).max_decoding_message_size(most))
-        .route_service(&path(COSTS), CostServiceServer::from_arc(Arc::clone(&desk)).max_decoding_message_size(most))
-        .route_service(&path(USAGE), UsageServiceServer::from_arc(desk).max_decoding_message_size(most))
+        .route_service(
+            &path(MODELS),
+            ModelServiceServer::from_arc(Arc::clone(&desk)).max_decoding_message_size(most),
+        )
+        .route_service(
+            &path(TOKENS),
+            TokenServiceServer::from_arc(Arc::clone(&desk)).max_decoding_message_size(most),
+        )
+        .route_service(
+            &path(COSTS),
+            CostServiceServer::from_arc(Arc::clone(&desk)).max_decoding_message_size(most),
+        )
+        .route_service(
+            &path(USAGE),
+            UsageServiceServer::from_arc(desk).max_decoding_message_size(most),
+        )
         .route_service("/grpc.health.v1.Health/{*method}", health);
     if app.config.reflection.unwrap_or(app.config.is_loopback()) {
         let builder = || {
@@ -80,10 +98,17 @@ pub(crate) async fn routes(app: &Arc<App>) -> Result<(Router<Arc<App>>, Health)>
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let broken = |error: tonic_reflection::server::Error| {
-            Error::new(ErrorKind::Internal, "the protocol's description cannot be read").with_source(error)
+            Error::new(
+                ErrorKind::Internal,
+                "the protocol's description cannot be read",
+            )
+            .with_source(error)
         };
         router = router
-            .route_service("/grpc.reflection.v1.ServerReflection/{*method}", builder().build_v1().map_err(broken)?)
+            .route_service(
+                "/grpc.reflection.v1.ServerReflection/{*method}",
+                builder().build_v1().map_err(broken)?,
+            )
             .route_service(
                 "/grpc.reflection.v1alpha.ServerReflection/{*method}",
                 builder().build_v1alpha().map_err(broken)?,
@@ -101,7 +126,12 @@ fn enter<T>(request: Request<T>) -> Result<(Caller, MetadataMap, T), Status> {
     let (metadata, extensions, message) = request.into_parts();
     check_protocol(&metadata).map_err(status)?;
     let caller = extensions.get::<Caller>().cloned();
-    let caller = caller.ok_or_else(|| status(Error::new(ErrorKind::Internal, "the request passed no gate")))?;
+    let caller = caller.ok_or_else(|| {
+        status(Error::new(
+            ErrorKind::Internal,
+            "the request passed no gate",
+        ))
+    })?;
     Ok((caller, metadata, message))
 }
 
@@ -129,18 +159,25 @@ fn options(
     let mut options: CallOptions = options.unwrap_or_default().into();
     let left = time_left(metadata)?;
     if let Some(left) = left {
-        let rest = left.saturating_sub(MARGIN.min(left / 20)).saturating_sub(caller.arrived.elapsed());
+        let rest = left
+            .saturating_sub(MARGIN.min(left / 20))
+            .saturating_sub(caller.arrived.elapsed());
         let millis = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
         options.timeout_ms = Some(options.timeout_ms.map_or(millis, |given| given.min(millis)));
     }
     if let Some(key) = &options.idempotency_key {
         if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Error::invalid("options.idempotency_key", "expected 1 to 255 visible ASCII characters"));
+            return Err(Error::invalid(
+                "options.idempotency_key",
+                "expected 1 to 255 visible ASCII characters",
+            ));
         }
         options.idempotency_key = Some(scoped_key(&caller.identity.tenant, key));
     }
     if let Some(trace) = metadata.get("traceparent") {
-        let trace = trace.to_str().map_err(|_| Error::invalid("traceparent", "expected visible ASCII characters"))?;
+        let trace = trace
+            .to_str()
+            .map_err(|_| Error::invalid("traceparent", "expected visible ASCII characters"))?;
         options.traceparent = Some(trace.to_owned());
     }
     Ok((options, left))
@@ -148,10 +185,13 @@ fn options(
 
 /// The rows of a page by AIP-158: where it begins, how many it has at most.
 fn page(size: i32, token: &str, default: usize, most: usize) -> Result<(usize, usize)> {
-    let size = usize::try_from(size).map_err(|_| Error::invalid("page_size", "expected 0 or more"))?;
+    let size =
+        usize::try_from(size).map_err(|_| Error::invalid("page_size", "expected 0 or more"))?;
     let skip = match token {
         "" => 0,
-        token => token.parse().map_err(|_| Error::invalid("page_token", "expected a `next_page_token`"))?,
+        token => token
+            .parse()
+            .map_err(|_| Error::invalid("page_token", "expected a `next_page_token`"))?,
     };
     Ok((skip, if size == 0 { default } else { size.min(most) }))
 }

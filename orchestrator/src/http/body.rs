@@ -23,10 +23,17 @@ pub(super) async fn read(app: &App, request: Request) -> Result<Value> {
     if let Some(encoding) = request.headers().get(CONTENT_ENCODING)
         && encoding != "identity"
     {
-        return Err(Error::invalid("content-encoding", "expected none: compressed requests are not supported"));
+        return Err(Error::invalid(
+            "content-encoding",
+            "expected none: compressed requests are not supported",
+        ));
     }
-    let too_large =
-        || Error::new(ErrorKind::RequestTooLarge, format!("body: expected at most {limit} bytes (`limits.body_bytes`)"));
+    let too_large = || {
+        Error::new(
+            ErrorKind::RequestTooLarge,
+            format!("body: expected at most {limit} bytes (`limits.body_bytes`)"),
+        )
+    };
     let body = request.into_body();
     if http_body::Body::size_hint(&body).lower() > limit as u64 {
         return Err(too_large());
@@ -34,13 +41,19 @@ pub(super) async fn read(app: &App, request: Request) -> Result<Value> {
     let patience = Duration::from_secs(app.config.limits.body_seconds);
     let collected = tokio::time::timeout(patience, Limited::new(body, limit).collect())
         .await
-        .map_err(|_| Error::invalid("body", format_args!("expected all of it within {} s", patience.as_secs())))?;
+        .map_err(|_| {
+            Error::invalid(
+                "body",
+                format_args!("expected all of it within {} s", patience.as_secs()),
+            )
+        })?;
     let bytes = match collected {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
         Err(_) => return Err(Error::invalid("body", "it broke off")),
     };
-    serde_json::from_slice(&bytes).map_err(|error| Error::invalid("body", format_args!("expected JSON: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::invalid("body", format_args!("expected JSON: {error}")))
 }
 
 /// An answer of JSON.
@@ -48,6 +61,8 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     // What is written here has string keys only and finite numbers or null: it cannot fail.
     let mut response = Response::new(Body::from(serde_json::to_vec(value).unwrap_or_default()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

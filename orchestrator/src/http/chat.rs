@@ -21,25 +21,43 @@ pub(super) async fn create(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Response {
-    run(&app, caller, request).await.unwrap_or_else(|error| error::respond(&error))
+    run(&app, caller, request)
+        .await
+        .unwrap_or_else(|error| error::respond(&error))
 }
 
 async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Response> {
     let headers = request.headers().clone();
-    let ChatCall { mut request, options, stream, include_usage } =
-        openai::request::read(body::read(app, request).await?)?;
+    let ChatCall {
+        mut request,
+        options,
+        stream,
+        include_usage,
+    } = openai::request::read(body::read(app, request).await?)?;
     let options = header_options(&headers, &caller, options)?;
     check_messages(app, &request)?;
     request.model = app.full_model_name(&request.model)?;
     let id = Arc::clone(&caller.request_id);
-    let mut call =
-        Call::begin(app, caller, Operation::Chat, &request.model, request.user.as_deref(), &options, stream).await?;
+    let mut call = Call::begin(
+        app,
+        caller,
+        Operation::Chat,
+        &request.model,
+        request.user.as_deref(),
+        &options,
+        stream,
+    )
+    .await?;
     let client = call.client().clone();
     if stream {
         let chunks = openai::stream::Chunks::new(&id, &request.model, now(), include_usage);
         let model = request.model.clone();
         let opening = Box::pin(async move { client.stream_with(request, options).await });
-        return Ok(sse::respond(Live::open(call, opening).await?, chunks, &model));
+        return Ok(sse::respond(
+            Live::open(call, opening).await?,
+            chunks,
+            &model,
+        ));
     }
     match client.complete_with(request, options).await {
         Ok(answer) => {
@@ -58,12 +76,17 @@ async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Respons
 pub(crate) fn check_messages(app: &App, request: &ossai::CompletionRequest) -> Result<()> {
     let most = app.config.limits.messages;
     if request.messages.len() > most {
-        return Err(Error::invalid("messages", format_args!("expected at most {most} (`limits.messages`)")));
+        return Err(Error::invalid(
+            "messages",
+            format_args!("expected at most {most} (`limits.messages`)"),
+        ));
     }
     Ok(())
 }
 
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

@@ -18,17 +18,31 @@ pub(super) async fn create(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Response {
-    run(&app, caller, request).await.unwrap_or_else(|error| error::respond(&error))
+    run(&app, caller, request)
+        .await
+        .unwrap_or_else(|error| error::respond(&error))
 }
 
 async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Response> {
     let headers = request.headers().clone();
-    let EmbeddingCall { mut request, options, base64 } = embedding::read(body::read(app, request).await?)?;
+    let EmbeddingCall {
+        mut request,
+        options,
+        base64,
+    } = embedding::read(body::read(app, request).await?)?;
     let options = header_options(&headers, &caller, options)?;
     request.model = app.full_model_name(&request.model)?;
     let user = request.user.clone();
-    let mut call =
-        Call::begin(app, caller, Operation::Embeddings, &request.model, user.as_deref(), &options, false).await?;
+    let mut call = Call::begin(
+        app,
+        caller,
+        Operation::Embeddings,
+        &request.model,
+        user.as_deref(),
+        &options,
+        false,
+    )
+    .await?;
     let client = call.client().clone();
     match client.embed_with(request, options).await {
         Ok(answer) => {

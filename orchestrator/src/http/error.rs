@@ -11,7 +11,8 @@ use crate::dialect::openai;
 
 /// The answer to a failed request.
 pub(crate) fn respond(error: &Error) -> Response {
-    let status = StatusCode::from_u16(error.kind().row().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status =
+        StatusCode::from_u16(error.kind().row().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, &openai::error::write(error));
     let headers = response.headers_mut();
     let retry = if should_retry(error) { "true" } else { "false" };
@@ -25,5 +26,7 @@ pub(crate) fn respond(error: &Error) -> Response {
 
 /// Only what was refused here, for a reason that passes; an upstream's failure has been tried again already.
 pub(crate) fn should_retry(error: &Error) -> bool {
-    error.is_retriable() && error.fields().attempts.is_empty() && error.kind() != ErrorKind::CircuitOpen
+    error.is_retriable()
+        && error.fields().attempts.is_empty()
+        && error.kind() != ErrorKind::CircuitOpen
 }

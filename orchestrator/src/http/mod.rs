@@ -24,8 +24,8 @@ use crate::app::App;
 use crate::call::{Caller, Trailer};
 use crate::gate::gate;
 
-pub(crate) use models::ModelLists;
 pub(crate) use chat::check_messages;
+pub(crate) use models::ModelLists;
 pub(crate) use own::{off_thread, usage_page};
 
 /// Everything served on the main port.
@@ -64,42 +64,70 @@ async fn no_route(uri: Uri, headers: HeaderMap) -> Response {
         let error = Error::new(ErrorKind::Unsupported, "there is no such service here");
         return status_from_error(&error).into_http();
     }
-    let hint = if uri.path() == "/metrics" { " (it is served on `metrics_bind`)" } else { "" };
-    error::respond(&Error::new(ErrorKind::NotFound, format!("there is nothing at this address{hint}")))
+    let hint = if uri.path() == "/metrics" {
+        " (it is served on `metrics_bind`)"
+    } else {
+        ""
+    };
+    error::respond(&Error::new(
+        ErrorKind::NotFound,
+        format!("there is nothing at this address{hint}"),
+    ))
 }
 
 /// Whether a request's client reads gRPC statuses.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .map_or(&b""[..], HeaderValue::as_bytes);
     content_type.starts_with(b"application/grpc")
 }
 
 async fn wrong_method() -> Response {
-    let mut response = error::respond(&Error::invalid("method", "expected another one for this address"));
+    let mut response = error::respond(&Error::invalid(
+        "method",
+        "expected another one for this address",
+    ));
     *response.status_mut() = axum::http::StatusCode::METHOD_NOT_ALLOWED;
     response
 }
 
 /// What a call's headers say of its options, over what its body says.
-fn header_options(headers: &HeaderMap, caller: &Caller, mut options: CallOptions) -> Result<CallOptions> {
+fn header_options(
+    headers: &HeaderMap,
+    caller: &Caller,
+    mut options: CallOptions,
+) -> Result<CallOptions> {
     let text = |name: &'static str| {
         headers
             .get(name)
-            .map(|value| value.to_str().map_err(|_| Error::invalid(name, "expected visible ASCII characters")))
+            .map(|value| {
+                value
+                    .to_str()
+                    .map_err(|_| Error::invalid(name, "expected visible ASCII characters"))
+            })
             .transpose()
     };
     match text("x-ossai-cache")? {
         None => {}
         Some("no-cache") => options.cache.no_cache = true,
         Some("refresh") => options.cache.refresh = true,
-        Some(_) => return Err(Error::invalid("x-ossai-cache", "expected `no-cache` or `refresh`")),
+        Some(_) => {
+            return Err(Error::invalid(
+                "x-ossai-cache",
+                "expected `no-cache` or `refresh`",
+            ));
+        }
     }
     if let Some(trace) = text("traceparent")? {
         options.traceparent = Some(trace.to_owned());
     }
     if let Some(key) = text("idempotency-key")?.or(options.idempotency_key.as_deref()) {
         if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Error::invalid("idempotency-key", "expected 1 to 255 visible ASCII characters"));
+            return Err(Error::invalid(
+                "idempotency-key",
+                "expected 1 to 255 visible ASCII characters",
+            ));
         }
         options.idempotency_key = Some(scoped_key(&caller.identity.tenant, key));
     }
@@ -124,12 +152,18 @@ fn trailer_headers(headers: &mut HeaderMap, trailer: &Trailer) {
         }
     };
     if let Some(cost) = trailer.cost {
-        put("x-ossai-cost-usd", cost.to_string().trim_start_matches('$').to_owned());
+        put(
+            "x-ossai-cost-usd",
+            cost.to_string().trim_start_matches('$').to_owned(),
+        );
     }
     put("x-ossai-cache", trailer.cache.to_owned());
     put("x-ossai-provider", trailer.provider().to_owned());
     put("x-ossai-model", trailer.model.clone());
     put("x-ossai-attempts", trailer.attempts.to_string());
     let micros = trailer.overhead.as_micros();
-    put("x-ossai-overhead-ms", format!("{}.{:03}", micros / 1000, micros % 1000));
+    put(
+        "x-ossai-overhead-ms",
+        format!("{}.{:03}", micros / 1000, micros % 1000),
+    );
 }

@@ -30,12 +30,23 @@ pub(crate) struct ModelLists {
 
 impl ModelLists {
     pub(crate) fn new(most: usize) -> Self {
-        Self { most, kept: Mutex::default() }
+        Self {
+            most,
+            kept: Mutex::default(),
+        }
     }
 
     /// The models of a provider, or of all, as this caller may use them.
-    pub(crate) async fn get(&self, app: &App, caller: &Caller, provider: Option<&str>) -> Result<Arc<Vec<ModelInfo>>> {
-        let key = (Arc::clone(&caller.identity.tenant), provider.unwrap_or_default().to_owned());
+    pub(crate) async fn get(
+        &self,
+        app: &App,
+        caller: &Caller,
+        provider: Option<&str>,
+    ) -> Result<Arc<Vec<ModelInfo>>> {
+        let key = (
+            Arc::clone(&caller.identity.tenant),
+            provider.unwrap_or_default().to_owned(),
+        );
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, models)) = lock().get(&key)
             && at.elapsed() < FRESH
@@ -58,7 +69,10 @@ impl ModelLists {
     }
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
     match app.models.get(&app, &caller, None).await {
         Ok(models) => body::json(StatusCode::OK, &openai::models::list(&models)),
         Err(error) => error::respond(&error),
@@ -77,7 +91,8 @@ pub(super) async fn retrieve(
         let models = app.models.get(&app, &caller, Some(provider)).await?;
         let found = models.iter().find(|model| model.id == id);
         found.map(openai::models::one).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "there is no such model").with(|fields| fields.field = Some("model".into()))
+            Error::new(ErrorKind::NotFound, "there is no such model")
+                .with(|fields| fields.field = Some("model".into()))
         })
     };
     match find.await {

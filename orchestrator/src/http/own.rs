@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use ossai::{EstimateOptions, Error, ErrorKind, Result};
+use ossai::{Error, ErrorKind, EstimateOptions, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -39,19 +39,38 @@ pub(crate) async fn usage_page(
     page_size: usize,
     page_token: &str,
 ) -> Result<(Vec<UsageSum>, String)> {
-    let size = if page_size == 0 { PAGE } else { page_size.min(MAX_PAGE) };
+    let size = if page_size == 0 {
+        PAGE
+    } else {
+        page_size.min(MAX_PAGE)
+    };
     let skip = match page_token {
         "" => 0,
-        token => token.parse().map_err(|_| Error::invalid("page_token", "expected a `next_page_token`"))?,
+        token => token
+            .parse()
+            .map_err(|_| Error::invalid("page_token", "expected a `next_page_token`"))?,
     };
-    let filter = UsageFilter { skip, limit: Some(size + 1), ..filter };
+    let filter = UsageFilter {
+        skip,
+        limit: Some(size + 1),
+        ..filter
+    };
     let store = store.clone();
     let mut rows = tokio::task::spawn_blocking(move || store.query_usage(&filter, &group_by))
         .await
-        .map_err(|error| Error::new(ErrorKind::Internal, "the query broke off").with_source(error))??;
+        .map_err(|error| {
+            Error::new(ErrorKind::Internal, "the query broke off").with_source(error)
+        })??;
     let more = rows.len() > size;
     rows.truncate(size);
-    Ok((rows, if more { (skip.saturating_add(size)).to_string() } else { String::new() }))
+    Ok((
+        rows,
+        if more {
+            (skip.saturating_add(size)).to_string()
+        } else {
+            String::new()
+        },
+    ))
 }
 
 /// `GET /ossai/v1/usage?since&until&group_by&model&page_size&page_token`, of the caller's tenant.
@@ -62,7 +81,11 @@ pub(super) async fn usage(
 ) -> Response {
     let run = async {
         let Query(query) = query.map_err(|error| Error::invalid("query", error.body_text()))?;
-        let time = |name: &str, text: &Option<String>| text.as_deref().map(|text| parse_time(name, text)).transpose();
+        let time = |name: &str, text: &Option<String>| {
+            text.as_deref()
+                .map(|text| parse_time(name, text))
+                .transpose()
+        };
         let filter = UsageFilter {
             tenant: Some(caller.identity.tenant.to_string()),
             since: time("since", &query.since)?,
@@ -71,10 +94,20 @@ pub(super) async fn usage(
             ..UsageFilter::default()
         };
         let words = query.group_by.as_deref().unwrap_or_default();
-        let groups =
-            words.split(',').filter(|word| !word.is_empty()).map(GroupBy::from_name).collect::<Result<Vec<_>>>()?;
+        let groups = words
+            .split(',')
+            .filter(|word| !word.is_empty())
+            .map(GroupBy::from_name)
+            .collect::<Result<Vec<_>>>()?;
         let token = query.page_token.as_deref().unwrap_or_default();
-        let (rows, next) = usage_page(&app.store, filter, groups, query.page_size.unwrap_or(0), token).await?;
+        let (rows, next) = usage_page(
+            &app.store,
+            filter,
+            groups,
+            query.page_size.unwrap_or(0),
+            token,
+        )
+        .await?;
         let rows: Vec<Value> = rows.iter().map(usage_row).collect();
         Ok(json!({ "rows": rows, "next_page_token": next }))
     };
@@ -82,8 +115,11 @@ pub(super) async fn usage(
 }
 
 fn usage_row(row: &UsageSum) -> Value {
-    let groups: Map<String, Value> =
-        row.groups.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let groups: Map<String, Value> = row
+        .groups
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect();
     json!({
         "groups": groups,
         "calls": row.calls,
@@ -106,11 +142,15 @@ pub(super) async fn count(
     let run = async {
         let mut body = body::read(&app, request).await?;
         let client = app.clients.get(&caller.identity.tenant)?;
-        let text = body.as_object_mut().and_then(|body| body.shift_remove("text"));
+        let text = body
+            .as_object_mut()
+            .and_then(|body| body.shift_remove("text"));
         let count = if let Some(text) = text {
             let body: TextBody = serde_path_to_error::deserialize(body)
                 .map_err(|error| Error::invalid(error.path().to_string(), error.into_inner()))?;
-            let Value::String(text) = text else { return Err(Error::invalid("text", "expected a string")) };
+            let Value::String(text) = text else {
+                return Err(Error::invalid("text", "expected a string"));
+            };
             let model = app.full_model_name(&body.model)?;
             off_thread(move || Ok(client.count_text(&model, &text))).await?
         } else {
@@ -172,10 +212,14 @@ fn chat_request(app: &App, body: Value) -> Result<ossai::CompletionRequest> {
 }
 
 /// Counting megabytes takes milliseconds that other requests must not wait for.
-pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, "the work broke off").with_source(error)))
+        .unwrap_or_else(|error| {
+            Err(Error::new(ErrorKind::Internal, "the work broke off").with_source(error))
+        })
 }
 
 fn answer(outcome: Result<Value>) -> Response {

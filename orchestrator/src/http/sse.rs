@@ -30,9 +30,16 @@ struct Events {
 
 /// The answer a stream goes out in.
 pub(super) fn respond(live: Live, chunks: Chunks, model: &str) -> Response {
-    let mut response = Response::new(Body::from_stream(Events { live, chunks, scratch: Vec::new() }));
+    let mut response = Response::new(Body::from_stream(Events {
+        live,
+        chunks,
+        scratch: Vec::new(),
+    }));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // nginx would hold events back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -79,8 +86,12 @@ impl Stream for Events {
         let mut frame = BytesMut::new();
         while frame.len() < FRAME {
             match self.live.poll_item(cx) {
-                Poll::Ready(Some(Item::Event(event, trailer))) => self.event(&event, trailer.as_ref(), &mut frame),
-                Poll::Ready(Some(Item::Failed(error))) => put(&mut frame, &openai::error::write(&error)),
+                Poll::Ready(Some(Item::Event(event, trailer))) => {
+                    self.event(&event, trailer.as_ref(), &mut frame)
+                }
+                Poll::Ready(Some(Item::Failed(error))) => {
+                    put(&mut frame, &openai::error::write(&error))
+                }
                 Poll::Ready(Some(Item::Silence)) => frame.put_slice(b": ping\n\n"),
                 Poll::Ready(None) if frame.is_empty() => return Poll::Ready(None),
                 Poll::Pending if frame.is_empty() => return Poll::Pending,

@@ -9,7 +9,11 @@ pub(super) struct Histogram {
 
 impl Histogram {
     pub(super) fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, buckets: vec![0; bounds.len() + 1], sum: 0.0 }
+        Self {
+            bounds,
+            buckets: vec![0; bounds.len() + 1],
+            sum: 0.0,
+        }
     }
 
     pub(super) fn observe(&mut self, value: f64) {
@@ -31,9 +35,12 @@ impl Histogram {
     /// Each boundary with how many values were at most that.
     pub(super) fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
         let mut below = 0;
-        self.bounds.iter().zip(&self.buckets).map(move |(bound, n)| {
-            below += n;
-            (*bound, below)
-        })
+        self.bounds
+            .iter()
+            .zip(&self.buckets)
+            .map(move |(bound, n)| {
+                below += n;
+                (*bound, below)
+            })
     }
 }

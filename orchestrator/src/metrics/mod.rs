@@ -16,11 +16,24 @@ use crate::store::UsageRow;
 
 /// Boundaries of durations: OpenTelemetry's, with three more for models that think for minutes.
 const SECONDS: &[f64] = &[
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 655.36,
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,
+    327.68, 655.36,
 ];
 /// Boundaries of token counts: OpenTelemetry's.
 const TOKENS: &[f64] = &[
-    1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0,
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
     67_108_864.0,
 ];
 
@@ -75,7 +88,10 @@ struct Money {
 
 impl Metrics {
     pub(crate) fn new(most_models: usize) -> Self {
-        Self { most_models, state: Mutex::default() }
+        Self {
+            most_models,
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -85,20 +101,45 @@ impl Metrics {
     /// Counts a finished call.
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn record(&self, sample: &Sample<'_>) {
-        let Sample { row, streamed, latency, first_token } = *sample;
+        let Sample {
+            row,
+            streamed,
+            latency,
+            first_token,
+        } = *sample;
         let mut state = self.state();
         let place = state.place(row, self.most_models);
-        let error = if row.outcome == "ok" { String::new() } else { row.outcome.clone() };
-        let call = Call { place: place.clone(), error, streamed };
-        state.durations.entry(call).or_insert_with(|| Histogram::new(SECONDS)).observe(latency.as_secs_f64());
+        let error = if row.outcome == "ok" {
+            String::new()
+        } else {
+            row.outcome.clone()
+        };
+        let call = Call {
+            place: place.clone(),
+            error,
+            streamed,
+        };
+        state
+            .durations
+            .entry(call)
+            .or_insert_with(|| Histogram::new(SECONDS))
+            .observe(latency.as_secs_f64());
         if let Some(first) = first_token {
-            let histogram = state.first_tokens.entry(place.clone()).or_insert_with(|| Histogram::new(SECONDS));
+            let histogram = state
+                .first_tokens
+                .entry(place.clone())
+                .or_insert_with(|| Histogram::new(SECONDS));
             histogram.observe(first.as_secs_f64());
         }
         if row.outcome == "ok" && row.cache != "hit" && !row.joined {
-            for (kind, tokens) in [("input", row.usage.input_tokens), ("output", row.usage.output_tokens)] {
-                let histogram =
-                    state.tokens.entry((place.clone(), kind)).or_insert_with(|| Histogram::new(TOKENS));
+            for (kind, tokens) in [
+                ("input", row.usage.input_tokens),
+                ("output", row.usage.output_tokens),
+            ] {
+                let histogram = state
+                    .tokens
+                    .entry((place.clone(), kind))
+                    .or_insert_with(|| Histogram::new(TOKENS));
                 histogram.observe(tokens as f64);
             }
         }
@@ -127,7 +168,11 @@ impl Metrics {
 
 impl State {
     fn place(&mut self, row: &UsageRow, most: usize) -> Place {
-        let operation = if row.operation == "embeddings" { "embeddings" } else { "chat" };
+        let operation = if row.operation == "embeddings" {
+            "embeddings"
+        } else {
+            "chat"
+        };
         let pair = (row.provider.clone(), row.model.clone());
         // A name nobody knows is a caller's invention: no label for it.
         let known = row.outcome != "not_found" && row.outcome != "invalid_request";
@@ -139,7 +184,11 @@ impl State {
         } else {
             ("other".into(), "other".into())
         };
-        Place { operation, provider, model }
+        Place {
+            operation,
+            provider,
+            model,
+        }
     }
 }
 
@@ -161,7 +210,12 @@ mod tests {
     }
 
     fn record(metrics: &Metrics, row: &UsageRow) {
-        metrics.record(&Sample { row, streamed: false, latency: Duration::from_millis(30), first_token: None });
+        metrics.record(&Sample {
+            row,
+            streamed: false,
+            latency: Duration::from_millis(30),
+            first_token: None,
+        });
     }
 
     #[test]
@@ -171,15 +225,27 @@ mod tests {
             record(&metrics, &row(model));
         }
         let text = metrics.render(0);
-        assert!(text.contains(r#"ossai_cost_usd_total{provider="a",model="a/1"} 3"#), "{text}");
-        assert!(text.contains(r#"ossai_cost_usd_total{provider="other",model="other"} 3"#), "{text}");
+        assert!(
+            text.contains(r#"ossai_cost_usd_total{provider="a",model="a/1"} 3"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"ossai_cost_usd_total{provider="other",model="other"} 3"#),
+            "{text}"
+        );
         assert!(!text.contains("a/3"));
     }
 
     #[test]
     fn a_name_that_is_no_model_gets_no_label() {
         let metrics = Metrics::new(2);
-        record(&metrics, &UsageRow { outcome: "not_found".into(), ..row("evil\"\n/x") });
+        record(
+            &metrics,
+            &UsageRow {
+                outcome: "not_found".into(),
+                ..row("evil\"\n/x")
+            },
+        );
         let text = metrics.render(0);
         assert!(!text.contains("evil"));
     }

@@ -38,7 +38,10 @@ fn labels(pairs: &[(&str, &str)]) -> String {
         if !text.is_empty() {
             text.push(',');
         }
-        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let value = value
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
         let _ = write!(text, "{name}=\"{value}\"");
     }
     text
@@ -67,28 +70,49 @@ impl Metrics {
         let mut out = Text(String::with_capacity(16 * 1024));
 
         let name = "gen_ai_client_operation_duration_seconds";
-        out.family(name, "histogram", "Duration of calls, from their arrival to their end.");
+        out.family(
+            name,
+            "histogram",
+            "Duration of calls, from their arrival to their end.",
+        );
         for (call, histogram) in &state.durations {
             let stream = if call.streamed { "true" } else { "false" };
-            let labels = gen_ai(&call.place, &[("error_type", &call.error), ("stream", stream)]);
+            let labels = gen_ai(
+                &call.place,
+                &[("error_type", &call.error), ("stream", stream)],
+            );
             out.histogram(name, &labels, histogram);
         }
         let name = "gen_ai_client_operation_time_to_first_chunk_seconds";
-        out.family(name, "histogram", "Time to the first chunk of streamed calls.");
+        out.family(
+            name,
+            "histogram",
+            "Time to the first chunk of streamed calls.",
+        );
         for (place, histogram) in &state.first_tokens {
             out.histogram(name, &gen_ai(place, &[]), histogram);
         }
         let name = "gen_ai_client_token_usage";
         out.family(name, "histogram", "Tokens of answered calls.");
         for ((place, kind), histogram) in &state.tokens {
-            out.histogram(name, &gen_ai(place, &[("gen_ai_token_type", kind)]), histogram);
+            out.histogram(
+                name,
+                &gen_ai(place, &[("gen_ai_token_type", kind)]),
+                histogram,
+            );
         }
 
         let of = |place: &Place| labels(&[("provider", &place.provider), ("model", &place.model)]);
         for (name, help) in [
             ("ossai_cost_usd_total", "Money spent at known prices."),
-            ("ossai_saved_usd_total", "Money not spent thanks to caches and shared calls."),
-            ("ossai_unknown_cost_calls_total", "Calls whose cost is not known."),
+            (
+                "ossai_saved_usd_total",
+                "Money not spent thanks to caches and shared calls.",
+            ),
+            (
+                "ossai_unknown_cost_calls_total",
+                "Calls whose cost is not known.",
+            ),
         ] {
             out.family(name, "counter", help);
             // Operations are summed: they are no label of these.
@@ -101,7 +125,11 @@ impl Metrics {
                 };
             }
             for (labels, sum) in sums {
-                let value = if name.ends_with("usd_total") { usd(sum) } else { sum.to_string() };
+                let value = if name.ends_with("usd_total") {
+                    usd(sum)
+                } else {
+                    sum.to_string()
+                };
                 out.value(name, &labels, value);
             }
         }
@@ -120,7 +148,11 @@ impl Metrics {
         let name = "ossai_http_responses_total";
         out.family(name, "counter", "Answers by route and status.");
         for ((route, status), n) in &state.responses {
-            out.value(name, &labels(&[("route", route), ("status", &status.to_string())]), n);
+            out.value(
+                name,
+                &labels(&[("route", route), ("status", &status.to_string())]),
+                n,
+            );
         }
         let name = "ossai_inflight_requests";
         out.family(name, "gauge", "Requests under way.");

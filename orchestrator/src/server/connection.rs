@@ -74,7 +74,11 @@ impl Listening {
     async fn serve(mut self, socket: TcpStream, _room: OwnedSemaphorePermit) {
         // Events are small and must not wait for more.
         let _ = socket.set_nodelay(true);
-        let io = TokioIo::new(Greeted { socket, got: 0, patience: Box::pin(sleep(self.header_patience)) });
+        let io = TokioIo::new(Greeted {
+            socket,
+            got: 0,
+            patience: Box::pin(sleep(self.header_patience)),
+        });
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -92,7 +96,11 @@ impl Listening {
         tokio::pin!(connection);
         let mut draining = false;
         loop {
-            let least = if draining { Phase::Cut } else { Phase::Draining };
+            let least = if draining {
+                Phase::Cut
+            } else {
+                Phase::Draining
+            };
             let phase = tokio::select! {
                 // How a client ends its connection is its own affair.
                 _ = connection.as_mut() => return,
@@ -115,7 +123,11 @@ struct Greeted {
 }
 
 impl AsyncRead for Greeted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.got < FIRST_BYTES && self.patience.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -127,7 +139,11 @@ impl AsyncRead for Greeted {
 }
 
 impl AsyncWrite for Greeted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, buf)
     }
 

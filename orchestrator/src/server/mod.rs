@@ -5,8 +5,8 @@ mod connection;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ossai::{Error, ErrorKind};
@@ -80,7 +80,9 @@ pub struct Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,9 +93,9 @@ impl Server {
     /// Everything wrong with the configuration at once; a folder or an address that cannot be used.
     pub async fn start(config: ServeConfig) -> Result<Self, ServeError> {
         config.check().map_err(ServeError::Config)?;
-        let folder = config
-            .data_dir()
-            .ok_or_else(|| Error::invalid("data_dir", "expected a folder: this user has no home"))?;
+        let folder = config.data_dir().ok_or_else(|| {
+            Error::invalid("data_dir", "expected a folder: this user has no home")
+        })?;
         let (store, keyring, refresher) = blocking(move || {
             let store = Store::open(&folder)?;
             let (keyring, refresher) = Keyring::open(&store)?;
@@ -108,7 +110,10 @@ impl Server {
             None => None,
         };
         let address = local("bind", &listener)?;
-        let metrics_address = metrics_listener.as_ref().map(|listener| local("metrics_bind", listener)).transpose()?;
+        let metrics_address = metrics_listener
+            .as_ref()
+            .map(|listener| local("metrics_bind", listener))
+            .transpose()?;
         let app = Arc::new(App {
             auth: config.auth(),
             keyring,
@@ -138,13 +143,25 @@ impl Server {
             _alive: alive_sender,
         };
         if let Some(listener) = metrics_listener {
-            let metrics = Listening { router: http::metrics_router(&app), ..listening.clone() };
+            let metrics = Listening {
+                router: http::metrics_router(&app),
+                ..listening.clone()
+            };
             tokio::spawn(metrics.accept(listener));
         }
         tokio::spawn(listening.accept(listener));
         let keys = tokio::spawn(watch_keys(refresher)).abort_handle();
         tracing::info!(%address, auth = ?app.auth, version = env!("CARGO_PKG_VERSION"), "serving");
-        Ok(Self { app, address, metrics_address, phase, alive, writer, keys, health })
+        Ok(Self {
+            app,
+            address,
+            metrics_address,
+            phase,
+            alive,
+            writer,
+            keys,
+            health,
+        })
     }
 
     /// Where it listens.
@@ -200,7 +217,10 @@ impl Server {
             room.acquire_many(all).await.map(drop)
         };
         if tokio::time::timeout(CUT_PATIENCE, quiet).await.is_err() {
-            tracing::warn!(in_flight = self.app.in_flight(), "calls did not notice that they were cut");
+            tracing::warn!(
+                in_flight = self.app.in_flight(),
+                "calls did not notice that they were cut"
+            );
         }
         self.keys.abort();
         ended.lost_rows = self.writer.finish().await;
@@ -211,17 +231,23 @@ impl Server {
 
 async fn bind(field: &str, address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|error| {
-        Error::new(ErrorKind::InvalidState, format!("{field}: cannot listen on {address}: {error}")).with_source(error)
+        Error::new(
+            ErrorKind::InvalidState,
+            format!("{field}: cannot listen on {address}: {error}"),
+        )
+        .with_source(error)
     })
 }
 
 fn local(field: &str, listener: &TcpListener) -> Result<SocketAddr, Error> {
-    listener
-        .local_addr()
-        .map_err(|error| Error::new(ErrorKind::InvalidState, format!("{field}: {error}")).with_source(error))
+    listener.local_addr().map_err(|error| {
+        Error::new(ErrorKind::InvalidState, format!("{field}: {error}")).with_source(error)
+    })
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     http::off_thread(work).await
 }
 
@@ -234,7 +260,9 @@ async fn watch_keys(mut refresher: Refresher) {
             let outcome = refresher.refresh();
             (refresher, outcome)
         });
-        let Ok((back, outcome)) = refreshed.await else { return };
+        let Ok((back, outcome)) = refreshed.await else {
+            return;
+        };
         if let Err(error) = outcome {
             tracing::warn!(error = %error, "keys cannot be read, the last known ones hold");
         }
@@ -269,10 +297,17 @@ impl Signals {
         use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Error::new(ErrorKind::InvalidState, format!("cannot listen for signals: {error}")).with_source(error)
+                Error::new(
+                    ErrorKind::InvalidState,
+                    format!("cannot listen for signals: {error}"),
+                )
+                .with_source(error)
             })
         };
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {

@@ -39,7 +39,11 @@ impl Keyring {
             entries: RwLock::default(),
         });
         let connection = connect(store.folder())?;
-        let mut refresher = Refresher { keyring: Arc::clone(&keyring), connection, version: None };
+        let mut refresher = Refresher {
+            keyring: Arc::clone(&keyring),
+            connection,
+            version: None,
+        };
         refresher.refresh()?;
         Ok((keyring, refresher))
     }
@@ -51,13 +55,18 @@ impl Keyring {
         let (id, secret) = parsed.unwrap_or((NOBODY.1, NOBODY.1));
         // A malformed key costs the same hash as a well-formed one.
         let filler = "0".repeat(SECRET_LEN);
-        let computed = hash(&self.pepper, if parsed.is_some() { secret } else { &filler });
+        let computed = hash(
+            &self.pepper,
+            if parsed.is_some() { secret } else { &filler },
+        );
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.get(id);
         let kept = entry.map_or(&NOBODY.0, |entry| &entry.hash);
         let same = bool::from(computed.ct_eq(kept));
         let valid = entry.is_some_and(|entry| entry.valid);
-        (same & valid & parsed.is_some()).then(|| entry.map(|entry| entry.identity.clone())).flatten()
+        (same & valid & parsed.is_some())
+            .then(|| entry.map(|entry| entry.identity.clone()))
+            .flatten()
     }
 }
 
@@ -80,18 +89,33 @@ impl Refresher {
             return Ok(());
         }
         let read = || -> rusqlite::Result<HashMap<Arc<str>, Entry>> {
-            let mut statement =
-                self.connection.prepare("SELECT id, tenant, hash, revoked IS NULL FROM api_keys")?;
+            let mut statement = self
+                .connection
+                .prepare("SELECT id, tenant, hash, revoked IS NULL FROM api_keys")?;
             let rows = statement.query_map([], |row| {
                 let id: Arc<str> = Arc::from(row.get::<_, String>(0)?);
                 let tenant = Arc::from(row.get::<_, String>(1)?);
-                let identity = Identity { tenant, key_id: Some(Arc::clone(&id)) };
-                Ok((id, Entry { identity, hash: row.get(2)?, valid: row.get(3)? }))
+                let identity = Identity {
+                    tenant,
+                    key_id: Some(Arc::clone(&id)),
+                };
+                Ok((
+                    id,
+                    Entry {
+                        identity,
+                        hash: row.get(2)?,
+                        valid: row.get(3)?,
+                    },
+                ))
             })?;
             rows.collect()
         };
         let entries = read().map_err(fault)?;
-        *self.keyring.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
+        *self
+            .keyring
+            .entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = entries;
         self.version = Some(version);
         Ok(())
     }

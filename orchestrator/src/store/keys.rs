@@ -46,7 +46,9 @@ pub struct CreatedKey {
 
 impl std::fmt::Debug for CreatedKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CreatedKey").field("entry", &self.entry).finish_non_exhaustive()
+        f.debug_struct("CreatedKey")
+            .field("entry", &self.entry)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,10 +62,16 @@ impl Store {
     pub fn create_key(&self, tenant: &str, name: &str) -> Result<CreatedKey> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if !(1..=128).contains(&tenant.len()) || !tenant.chars().all(allowed) {
-            return Err(Error::invalid("tenant", "expected 1 to 128 of A-Z a-z 0-9 . _ -"));
+            return Err(Error::invalid(
+                "tenant",
+                "expected 1 to 128 of A-Z a-z 0-9 . _ -",
+            ));
         }
         if name.chars().count() > 128 || name.chars().any(char::is_control) {
-            return Err(Error::invalid("name", "expected at most 128 characters, no control characters"));
+            return Err(Error::invalid(
+                "name",
+                "expected at most 128 characters, no control characters",
+            ));
         }
         let mut random = [0_u8; 8 + 32];
         getrandom::fill(&mut random).map_err(|error| {
@@ -82,7 +90,13 @@ impl Store {
         self.connection()
             .execute(
                 "INSERT INTO api_keys (id, tenant, name, hash, created) VALUES (?, ?, ?, ?, ?)",
-                params![entry.id, entry.tenant, entry.name, hash(self.pepper(), &secret), entry.created],
+                params![
+                    entry.id,
+                    entry.tenant,
+                    entry.name,
+                    hash(self.pepper(), &secret),
+                    entry.created
+                ],
             )
             .map_err(fault)?;
         Ok(CreatedKey { entry, key })
@@ -116,10 +130,17 @@ impl Store {
     pub fn revoke_key(&self, id: &str) -> Result<bool> {
         let connection = self.connection();
         let changed = connection
-            .execute("UPDATE api_keys SET revoked = ? WHERE id = ? AND revoked IS NULL", params![now_ms(), id])
+            .execute(
+                "UPDATE api_keys SET revoked = ? WHERE id = ? AND revoked IS NULL",
+                params![now_ms(), id],
+            )
             .map_err(fault)?;
         let known: bool = connection
-            .query_row("SELECT EXISTS (SELECT 1 FROM api_keys WHERE id = ?)", [id], |row| row.get(0))
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM api_keys WHERE id = ?)",
+                [id],
+                |row| row.get(0),
+            )
             .map_err(fault)?;
         if !known {
             return Err(Error::new(ErrorKind::NotFound, "id: there is no such key")
@@ -134,7 +155,10 @@ pub(super) fn hash(pepper: &[u8; 32], secret: &str) -> [u8; 32] {
 }
 
 fn checksum(id: &str, secret: &str) -> String {
-    let digest = blake3::derive_key("ossai 2026 API key checksum v1", format!("{id}_{secret}").as_bytes());
+    let digest = blake3::derive_key(
+        "ossai 2026 API key checksum v1",
+        format!("{id}_{secret}").as_bytes(),
+    );
     hex(&digest).chars().take(CHECKSUM_LEN).collect()
 }
 
@@ -146,10 +170,12 @@ pub(super) fn parse(key: &str) -> Option<(&str, &str)> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// The key of the hashes: made once, whole or not at all even when two processes start at once.
@@ -176,5 +202,7 @@ pub(super) fn pepper(folder: &Path) -> std::io::Result<[u8; 32]> {
         }
     }
     let bytes = std::fs::read(&path)?;
-    bytes.try_into().map_err(|_| std::io::Error::other(format!("{PEPPER_FILE} is not 32 bytes")))
+    bytes
+        .try_into()
+        .map_err(|_| std::io::Error::other(format!("{PEPPER_FILE} is not 32 bytes")))
 }

@@ -36,7 +36,9 @@ struct Inner {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("folder", &self.inner.folder).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("folder", &self.inner.folder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +70,10 @@ impl Store {
     }
 
     pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn pepper(&self) -> &[u8; 32] {
@@ -101,7 +106,9 @@ pub(crate) fn fault(error: rusqlite::Error) -> Error {
 
 /// Now, in milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -65,7 +65,8 @@ pub(super) fn insert(connection: &mut Connection, rows: &[UsageRow]) -> rusqlite
     if rows.is_empty() {
         return Ok(());
     }
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     {
         let mut statement = transaction.prepare(
             "INSERT INTO usage (time, request_id, tenant, key_id, operation, provider, model, end_user, outcome,
@@ -76,7 +77,8 @@ pub(super) fn insert(connection: &mut Connection, rows: &[UsageRow]) -> rusqlite
         )?;
         for row in rows {
             let used = &row.usage;
-            let tags = (!row.tags.is_empty()).then(|| serde_json::to_string(&row.tags).unwrap_or_default());
+            let tags = (!row.tags.is_empty())
+                .then(|| serde_json::to_string(&row.tags).unwrap_or_default());
             statement.execute(params![
                 row.time,
                 row.request_id,
@@ -302,7 +304,9 @@ impl Store {
                     groups.push((group.name(), row.get(i)?));
                 }
                 let at = group_by.len();
-                let n = |i: usize| Ok::<u64, rusqlite::Error>(nat(row.get::<_, Option<i64>>(at + i)?.unwrap_or(0)));
+                let n = |i: usize| {
+                    Ok::<u64, rusqlite::Error>(nat(row.get::<_, Option<i64>>(at + i)?.unwrap_or(0)))
+                };
                 Ok(UsageSum {
                     groups,
                     calls: n(0)?,
@@ -342,23 +346,35 @@ impl Store {
 /// # Errors
 /// `invalid_request` for `field`.
 pub fn parse_time(field: &str, text: &str) -> Result<i64> {
-    let wrong = || Error::invalid(field, "expected seconds since 1970, `2026-11-21` or `2026-11-21T14:00:00Z` (UTC)");
+    let wrong = || {
+        Error::invalid(
+            field,
+            "expected seconds since 1970, `2026-11-21` or `2026-11-21T14:00:00Z` (UTC)",
+        )
+    };
     if !text.is_empty() && text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse::<i64>().map(|seconds| seconds * 1000).map_err(|_| wrong());
+        return text
+            .parse::<i64>()
+            .map(|seconds| seconds * 1000)
+            .map_err(|_| wrong());
     }
     let (date, time) = text.split_once('T').unwrap_or((text, "00:00:00Z"));
     let numbers = |text: &str, separator: char, widths: [usize; 3]| -> Option<[i64; 3]> {
         let mut parts = text.split(separator);
         let mut numbers = [0_i64; 3];
         for (number, width) in numbers.iter_mut().zip(widths) {
-            let part = parts.next().filter(|part| part.len() == width && part.bytes().all(|b| b.is_ascii_digit()))?;
+            let part = parts
+                .next()
+                .filter(|part| part.len() == width && part.bytes().all(|b| b.is_ascii_digit()))?;
             *number = part.parse().ok()?;
         }
         parts.next().is_none().then_some(numbers)
     };
     let [year, month, day] = numbers(date, '-', [4, 2, 2]).ok_or_else(wrong)?;
-    let [hour, minute, second] =
-        time.strip_suffix('Z').and_then(|time| numbers(time, ':', [2, 2, 2])).ok_or_else(wrong)?;
+    let [hour, minute, second] = time
+        .strip_suffix('Z')
+        .and_then(|time| numbers(time, ':', [2, 2, 2]))
+        .ok_or_else(wrong)?;
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let last = match month {
         2 if leap => 29,
@@ -367,11 +383,20 @@ pub fn parse_time(field: &str, text: &str) -> Result<i64> {
         1..=12 => 31,
         _ => return Err(wrong()),
     };
-    if !(1970..=9999).contains(&year) || !(1..=last).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+    if !(1970..=9999).contains(&year)
+        || !(1..=last).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
         return Err(wrong());
     }
     // Days from the civil date in the proleptic Gregorian calendar: years begin in March, leap days end them.
-    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let (y, m) = if month <= 2 {
+        (year - 1, month + 9)
+    } else {
+        (year, month - 3)
+    };
     let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
     Ok((days * 86_400 + hour * 3600 + minute * 60 + second) * 1000)
 }

@@ -56,7 +56,12 @@ pub(crate) fn start(store: &Store, queue: usize) -> Result<(Recorder, Writer)> {
         .map_err(|error| {
             Error::new(ErrorKind::Internal, "the system gives no thread").with_source(error)
         })?;
-    Ok((Recorder { sender: sender.clone() }, Writer { sender, thread }))
+    Ok((
+        Recorder {
+            sender: sender.clone(),
+        },
+        Writer { sender, thread },
+    ))
 }
 
 impl Recorder {
@@ -67,15 +72,17 @@ impl Recorder {
     pub(crate) async fn reserve(&self) -> Result<Place> {
         let permit = match self.sender.clone().try_reserve_owned() {
             Ok(permit) => permit,
-            Err(_) => match tokio::time::timeout(PATIENCE, self.sender.clone().reserve_owned()).await {
-                Ok(Ok(permit)) => permit,
-                _ => {
-                    return Err(Error::new(
-                        ErrorKind::Overloaded,
-                        "usage cannot be recorded as fast as calls come",
-                    ));
+            Err(_) => {
+                match tokio::time::timeout(PATIENCE, self.sender.clone().reserve_owned()).await {
+                    Ok(Ok(permit)) => permit,
+                    _ => {
+                        return Err(Error::new(
+                            ErrorKind::Overloaded,
+                            "usage cannot be recorded as fast as calls come",
+                        ));
+                    }
                 }
-            },
+            }
         };
         Ok(Place(permit))
     }

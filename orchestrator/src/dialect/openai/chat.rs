@@ -12,10 +12,13 @@ pub(crate) fn write(answer: &Completion, now: u64) -> Value {
     message.insert("role".into(), "assistant".into());
     let text = (!answer.text.is_empty() || answer.parts.is_empty()).then_some(answer.text.as_str());
     message.insert("content".into(), json!(text));
-    message.insert("refusal".into(), json!(join(answer, |part| match part {
-        OutputPart::Refusal { text } => Some(text),
-        _ => None,
-    })));
+    message.insert(
+        "refusal".into(),
+        json!(join(answer, |part| match part {
+            OutputPart::Refusal { text } => Some(text),
+            _ => None,
+        })),
+    );
     let reasoning = join(answer, |part| match part {
         OutputPart::Reasoning(part) => Some(&part.text),
         _ => None,
@@ -36,7 +39,12 @@ pub(crate) fn write(answer: &Completion, now: u64) -> Value {
             name => drop(outer.insert(name.into(), value.clone())),
         }
     }
-    let mut body = head("chat.completion", &id(answer), answer.created.unwrap_or(now), model(answer));
+    let mut body = head(
+        "chat.completion",
+        &id(answer),
+        answer.created.unwrap_or(now),
+        model(answer),
+    );
     body.insert(
         "choices".into(),
         json!([{
@@ -46,7 +54,10 @@ pub(crate) fn write(answer: &Completion, now: u64) -> Value {
             "finish_reason": finish_reason(&answer.finish_reason),
         }]),
     );
-    body.insert("usage".into(), usage(&answer.usage, answer.raw_usage.as_ref()));
+    body.insert(
+        "usage".into(),
+        usage(&answer.usage, answer.raw_usage.as_ref()),
+    );
     if let Some(tier) = &answer.usage.service_tier {
         body.insert("service_tier".into(), tier.as_str().into());
     }
@@ -56,8 +67,16 @@ pub(crate) fn write(answer: &Completion, now: u64) -> Value {
     Value::Object(body)
 }
 
-fn join<'a>(answer: &'a Completion, text: impl Fn(&'a OutputPart) -> Option<&'a String>) -> Option<String> {
-    let joined: String = answer.parts.iter().filter_map(text).map(String::as_str).collect();
+fn join<'a>(
+    answer: &'a Completion,
+    text: impl Fn(&'a OutputPart) -> Option<&'a String>,
+) -> Option<String> {
+    let joined: String = answer
+        .parts
+        .iter()
+        .filter_map(text)
+        .map(String::as_str)
+        .collect();
     (!joined.is_empty()).then_some(joined)
 }
 
@@ -65,7 +84,10 @@ fn tool_call(call: &ossai::ToolCall) -> Value {
     let mut object = Map::new();
     object.insert("id".into(), call.id.as_str().into());
     object.insert("type".into(), "function".into());
-    object.insert("function".into(), json!({ "name": call.name, "arguments": call.arguments }));
+    object.insert(
+        "function".into(),
+        json!({ "name": call.name, "arguments": call.arguments }),
+    );
     for (name, value) in &call.extra {
         object.entry(name.as_str()).or_insert_with(|| value.clone());
     }
@@ -83,7 +105,11 @@ pub(super) fn head(object: &str, id: &str, created: u64, model: &str) -> Map<Str
 }
 
 fn id(answer: &Completion) -> String {
-    if answer.id.is_empty() { answer.request_id.clone() } else { answer.id.clone() }
+    if answer.id.is_empty() {
+        answer.request_id.clone()
+    } else {
+        answer.id.clone()
+    }
 }
 
 /// The model that answered, in the vendor's words, as OpenAI has it; what was asked for is in a header.
@@ -102,7 +128,9 @@ pub(super) fn finish_reason(reason: &FinishReason) -> &str {
 
 /// Usage in OpenAI's form: our counts, and what else the provider's object of the same form says.
 pub(super) fn usage(usage: &Usage, raw: Option<&Value>) -> Value {
-    let raw = raw.and_then(Value::as_object).filter(|raw| raw.contains_key("prompt_tokens"));
+    let raw = raw
+        .and_then(Value::as_object)
+        .filter(|raw| raw.contains_key("prompt_tokens"));
     let mut body: Extra = raw.cloned().unwrap_or_default();
     let mut details = |name: &str, counts: &[(&str, u64)]| {
         let entry = body.entry(name).or_insert(Value::Null);
@@ -115,14 +143,23 @@ pub(super) fn usage(usage: &Usage, raw: Option<&Value>) -> Value {
     };
     details(
         "prompt_tokens_details",
-        &[("cached_tokens", usage.cache_read_tokens), ("audio_tokens", usage.audio_input_tokens)],
+        &[
+            ("cached_tokens", usage.cache_read_tokens),
+            ("audio_tokens", usage.audio_input_tokens),
+        ],
     );
     details(
         "completion_tokens_details",
-        &[("reasoning_tokens", usage.reasoning_tokens), ("audio_tokens", usage.audio_output_tokens)],
+        &[
+            ("reasoning_tokens", usage.reasoning_tokens),
+            ("audio_tokens", usage.audio_output_tokens),
+        ],
     );
     if usage.cache_write_tokens > 0 {
-        details("prompt_tokens_details", &[("cache_write_tokens", usage.cache_write_tokens)]);
+        details(
+            "prompt_tokens_details",
+            &[("cache_write_tokens", usage.cache_write_tokens)],
+        );
     }
     let mut whole = Map::new();
     whole.insert("prompt_tokens".into(), usage.input_tokens.into());

@@ -27,13 +27,20 @@ pub(crate) fn read(body: Value) -> Result<EmbeddingCall> {
     };
     let options = options(&mut body)?;
     let o = &mut body;
-    let format: Option<String> = take(o, "encoding_format", "encoding_format", "expected a string")?;
+    let format: Option<String> =
+        take(o, "encoding_format", "encoding_format", "expected a string")?;
     let base64 = match format.as_deref() {
         None | Some("float") => false,
         Some("base64") => true,
-        Some(_) => return Err(Error::invalid("encoding_format", "expected `float` or `base64`")),
+        Some(_) => {
+            return Err(Error::invalid(
+                "encoding_format",
+                "expected `float` or `base64`",
+            ));
+        }
     };
-    let expected = "expected a string, a list of strings, a list of tokens or a list of token lists";
+    let expected =
+        "expected a string, a list of strings, a list of tokens or a list of token lists";
     let request = EmbeddingRequest {
         model: need(o, "model", "model", "expected a string")?,
         input: need::<EmbeddingInput>(o, "input", "input", expected)?,
@@ -41,7 +48,11 @@ pub(crate) fn read(body: Value) -> Result<EmbeddingCall> {
         user: take(o, "user", "user", "expected a string")?,
         extra: body,
     };
-    Ok(EmbeddingCall { request, options, base64 })
+    Ok(EmbeddingCall {
+        request,
+        options,
+        base64,
+    })
 }
 
 /// The answer as OpenAI gives it.
@@ -51,7 +62,11 @@ pub(crate) fn write(answer: &EmbeddingResponse, base64: bool) -> Value {
         .iter()
         .map(|embedding| {
             let vector = if base64 {
-                let bytes: Vec<u8> = embedding.vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+                let bytes: Vec<u8> = embedding
+                    .vector
+                    .iter()
+                    .flat_map(|x| x.to_le_bytes())
+                    .collect();
                 Value::from(STANDARD.encode(bytes))
             } else {
                 // Through the shortest decimal form of the 32-bit number: its 64-bit form has digits it never had.
@@ -69,5 +84,7 @@ pub(crate) fn write(answer: &EmbeddingResponse, base64: bool) -> Value {
 }
 
 fn shortest(x: f32) -> Value {
-    x.to_string().parse::<f64>().map_or(Value::Null, Value::from)
+    x.to_string()
+        .parse::<f64>()
+        .map_or(Value::Null, Value::from)
 }

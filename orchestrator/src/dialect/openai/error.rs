@@ -23,9 +23,9 @@ fn words(error: &Error) -> (&'static str, Option<&str>) {
     let name = Some(error.kind().name());
     match error.kind() {
         ErrorKind::InvalidRequest => ("invalid_request_error", fields.provider_code.as_deref()),
-        ErrorKind::ContextLengthExceeded
-        | ErrorKind::RequestTooLarge
-        | ErrorKind::Unsupported => ("invalid_request_error", name),
+        ErrorKind::ContextLengthExceeded | ErrorKind::RequestTooLarge | ErrorKind::Unsupported => {
+            ("invalid_request_error", name)
+        }
         ErrorKind::Authentication if ours => ("invalid_request_error", Some("invalid_api_key")),
         ErrorKind::Authentication => ("authentication_error", Some("provider_authentication")),
         ErrorKind::PermissionDenied => ("permission_error", name),
@@ -47,7 +47,8 @@ fn words(error: &Error) -> (&'static str, Option<&str>) {
 /// The field as OpenAI's request names it, where ours is flatter.
 fn param(field: &str) -> String {
     let in_call = field.contains(".tool_calls[") && field.ends_with("].name");
-    let in_tool = field.starts_with("tools[") && (field.ends_with("].name") || field.ends_with("].parameters"));
+    let in_tool = field.starts_with("tools[")
+        && (field.ends_with("].name") || field.ends_with("].parameters"));
     if in_call || in_tool {
         return match field.rsplit_once('.') {
             Some((outer, last)) => format!("{outer}.function.{last}"),
@@ -57,6 +58,8 @@ fn param(field: &str) -> String {
     match field {
         "tool_choice.name" => "tool_choice.function.name".into(),
         "response_format.schema" => "response_format.json_schema.schema".into(),
-        _ => field.strip_prefix("options.").map_or_else(|| field.to_owned(), |name| format!("ossai.{name}")),
+        _ => field
+            .strip_prefix("options.")
+            .map_or_else(|| field.to_owned(), |name| format!("ossai.{name}")),
     }
 }

@@ -14,7 +14,10 @@ pub(crate) fn one(model: &ModelInfo) -> Value {
     body.insert("id".into(), model.id.as_str().into());
     body.insert("object".into(), "model".into());
     body.insert("created".into(), model.created.unwrap_or(0).into());
-    let owner = model.owned_by.as_deref().or_else(|| model.id.split('/').next());
+    let owner = model
+        .owned_by
+        .as_deref()
+        .or_else(|| model.id.split('/').next());
     body.insert("owned_by".into(), owner.unwrap_or_default().into());
     for (name, value) in &model.extra {
         body.entry(name.as_str()).or_insert_with(|| value.clone());

@@ -3,8 +3,8 @@
 //! provider as it came.
 
 use ossai::{
-    CallOptions, CompletionRequest, Error, Extra, ReasoningEffort, ResponseFormat, Result, Tool, ToolChoice,
-    ToolDefinition,
+    CallOptions, CompletionRequest, Error, Extra, ReasoningEffort, ResponseFormat, Result, Tool,
+    ToolChoice, ToolDefinition,
 };
 use serde_json::Value;
 
@@ -40,18 +40,27 @@ pub(crate) fn read(body: Value) -> Result<ChatCall> {
     let o = &mut body;
     for name in FORBIDDEN {
         if o.contains_key(*name) {
-            return Err(Error::invalid(*name, "expected nothing: where calls go is the server's to say"));
+            return Err(Error::invalid(
+                *name,
+                "expected nothing: where calls go is the server's to say",
+            ));
         }
     }
     for (name, instead) in [("functions", "tools"), ("function_call", "tool_choice")] {
         if o.get(name).is_some_and(|value| !value.is_null()) {
-            return Err(Error::invalid(name, format_args!("expected `{instead}` instead")));
+            return Err(Error::invalid(
+                name,
+                format_args!("expected `{instead}` instead"),
+            ));
         }
         o.shift_remove(name);
     }
     let n: Option<u64> = take(o, "n", "n", "expected 1")?;
     if n.is_some_and(|n| n != 1) {
-        return Err(Error::invalid("n", "expected 1: send several requests for several answers"));
+        return Err(Error::invalid(
+            "n",
+            "expected 1: send several requests for several answers",
+        ));
     }
     let stream = take(o, "stream", "stream", BOOLEAN)?.unwrap_or(false);
     let include_usage = stream_options(o, stream)?;
@@ -60,7 +69,10 @@ pub(crate) fn read(body: Value) -> Result<ChatCall> {
         let new: Option<u64> = take(o, "max_completion_tokens", "max_completion_tokens", WHOLE)?;
         match (old, new) {
             (Some(old), Some(new)) if old != new => {
-                return Err(Error::invalid("max_tokens", "expected only one of `max_tokens` and `max_completion_tokens`"));
+                return Err(Error::invalid(
+                    "max_tokens",
+                    "expected only one of `max_tokens` and `max_completion_tokens`",
+                ));
             }
             (old, new) => new.or(old),
         }
@@ -92,20 +104,37 @@ pub(crate) fn read(body: Value) -> Result<ChatCall> {
         user: take(o, "user", "user", STRING)?,
         extra: body,
     };
-    Ok(ChatCall { request, options, stream, include_usage })
+    Ok(ChatCall {
+        request,
+        options,
+        stream,
+        include_usage,
+    })
 }
 
 /// What the caller wants of *us*: the object `ossai` beside the vendor's fields.
 pub(super) fn options(body: &mut Extra) -> Result<CallOptions> {
-    let Some(value) = body.shift_remove("ossai") else { return Ok(CallOptions::default()) };
+    let Some(value) = body.shift_remove("ossai") else {
+        return Ok(CallOptions::default());
+    };
     let options: CallOptions = serde_path_to_error::deserialize(&value).map_err(|error| {
         let path = error.path().to_string();
-        let path = if path == "." { "ossai".into() } else { format!("ossai.{path}") };
+        let path = if path == "." {
+            "ossai".into()
+        } else {
+            format!("ossai.{path}")
+        };
         Error::invalid(path, error.into_inner())
     })?;
-    for (name, given) in [("headers", !options.headers.is_empty()), ("prices", options.prices.is_some())] {
+    for (name, given) in [
+        ("headers", !options.headers.is_empty()),
+        ("prices", options.prices.is_some()),
+    ] {
         if given {
-            return Err(Error::invalid(format!("ossai.{name}"), "expected nothing: the server sets it"));
+            return Err(Error::invalid(
+                format!("ossai.{name}"),
+                "expected nothing: the server sets it",
+            ));
         }
     }
     Ok(options)
@@ -114,11 +143,18 @@ pub(super) fn options(body: &mut Extra) -> Result<CallOptions> {
 /// Usage is always asked for upstream; whether the caller sees it is its own choice.
 fn stream_options(o: &mut Extra, stream: bool) -> Result<bool> {
     let path = "stream_options";
-    let Some(mut options) = take::<Extra>(o, path, path, "expected an object")? else { return Ok(false) };
+    let Some(mut options) = take::<Extra>(o, path, path, "expected an object")? else {
+        return Ok(false);
+    };
     if !stream {
         return Err(Error::invalid(path, "expected only with `stream: true`"));
     }
-    let include = take(&mut options, "include_usage", "stream_options.include_usage", BOOLEAN)?;
+    let include = take(
+        &mut options,
+        "include_usage",
+        "stream_options.include_usage",
+        BOOLEAN,
+    )?;
     if !options.is_empty() {
         o.insert(path.into(), Value::Object(options));
     }
@@ -126,7 +162,8 @@ fn stream_options(o: &mut Extra, stream: bool) -> Result<bool> {
 }
 
 fn tools(o: &mut Extra) -> Result<Vec<Tool>> {
-    let tools: Vec<Value> = take(o, "tools", "tools", "expected a list of tools")?.unwrap_or_default();
+    let tools: Vec<Value> =
+        take(o, "tools", "tools", "expected a list of tools")?.unwrap_or_default();
     let read = |(i, value): (usize, Value)| {
         let path = format!("tools[{i}]");
         let mut tool = object(value, &path)?;
@@ -139,8 +176,18 @@ fn tools(o: &mut Extra) -> Result<Vec<Tool>> {
         let mut function: Extra = need(&mut tool, "function", &path, "expected an object")?;
         Ok(Tool::Function(ToolDefinition {
             name: need(&mut function, "name", &format!("{path}.name"), STRING)?,
-            description: take(&mut function, "description", &format!("{path}.description"), STRING)?,
-            parameters: take(&mut function, "parameters", &format!("{path}.parameters"), "expected an object")?,
+            description: take(
+                &mut function,
+                "description",
+                &format!("{path}.description"),
+                STRING,
+            )?,
+            parameters: take(
+                &mut function,
+                "parameters",
+                &format!("{path}.parameters"),
+                "expected an object",
+            )?,
             strict: take(&mut function, "strict", &format!("{path}.strict"), BOOLEAN)?,
             // A provider's mark stands beside `function` or in it (`cache_control`).
             extra: tool.into_iter().chain(function).collect(),
@@ -161,8 +208,12 @@ fn tool_choice(o: &mut Extra) -> Result<Option<ToolChoice>> {
         }),
         Some(Value::Object(choice)) => match choice.get("type").and_then(Value::as_str) {
             Some("function") if choice.len() == 2 => {
-                let name = choice.get("function").and_then(|function| function.get("name")).and_then(Value::as_str);
-                let name = name.ok_or_else(|| Error::invalid("tool_choice.function.name", STRING))?;
+                let name = choice
+                    .get("function")
+                    .and_then(|function| function.get("name"))
+                    .and_then(Value::as_str);
+                let name =
+                    name.ok_or_else(|| Error::invalid("tool_choice.function.name", STRING))?;
                 Some(ToolChoice::Function(name.to_owned()))
             }
             Some(_) => {
@@ -177,7 +228,9 @@ fn tool_choice(o: &mut Extra) -> Result<Option<ToolChoice>> {
 
 fn response_format(o: &mut Extra) -> Result<Option<ResponseFormat>> {
     let path = "response_format";
-    let Some(format) = take::<Extra>(o, path, path, "expected an object")? else { return Ok(None) };
+    let Some(format) = take::<Extra>(o, path, path, "expected an object")? else {
+        return Ok(None);
+    };
     let whole = |o: &mut Extra, format: Extra| {
         o.insert(path.into(), Value::Object(format));
         Ok(None)
@@ -187,10 +240,16 @@ fn response_format(o: &mut Extra) -> Result<Option<ResponseFormat>> {
         Some("json_object") if format.len() == 1 => Ok(Some(ResponseFormat::JsonObject)),
         Some("json_schema") => {
             let Some(Value::Object(schema)) = format.get("json_schema") else {
-                return Err(Error::invalid("response_format.json_schema", "expected an object"));
+                return Err(Error::invalid(
+                    "response_format.json_schema",
+                    "expected an object",
+                ));
             };
             let known = ["name", "schema", "strict", "description"];
-            if format.len() > 2 || !schema.contains_key("schema") || schema.keys().any(|key| !known.contains(&&**key)) {
+            if format.len() > 2
+                || !schema.contains_key("schema")
+                || schema.keys().any(|key| !known.contains(&&**key))
+            {
                 return whole(o, format);
             }
             let mut schema = schema.clone();
@@ -219,7 +278,9 @@ fn stop(o: &mut Extra) -> Result<Vec<String>> {
 /// A level this version does not know goes on as it is.
 fn reasoning_effort(o: &mut Extra) -> Result<Option<ReasoningEffort>> {
     let name = "reasoning_effort";
-    let Some(word) = take::<String>(o, name, name, STRING)? else { return Ok(None) };
+    let Some(word) = take::<String>(o, name, name, STRING)? else {
+        return Ok(None);
+    };
     let known = serde_json::from_value(Value::from(word.as_str())).ok();
     if known.is_none() {
         o.insert(name.into(), word.into());

@@ -35,7 +35,11 @@ impl Chunks {
     /// Adds what an event becomes: nothing, or one chunk.
     pub(crate) fn push(&mut self, event: &StreamEvent, out: &mut Vec<Value>) {
         match event {
-            StreamEvent::Start { id, response_model, created } => {
+            StreamEvent::Start {
+                id,
+                response_model,
+                created,
+            } => {
                 if !id.is_empty() {
                     self.id.clone_from(id);
                 }
@@ -44,15 +48,24 @@ impl Chunks {
                 }
                 self.created = created.unwrap_or(self.created);
                 if !std::mem::replace(&mut self.begun, true) {
-                    out.push(self.delta(json!({ "role": "assistant", "content": "", "refusal": null })));
+                    out.push(
+                        self.delta(json!({ "role": "assistant", "content": "", "refusal": null })),
+                    );
                 }
             }
             StreamEvent::TextDelta { text, .. } => out.push(self.delta(json!({ "content": text }))),
-            StreamEvent::RefusalDelta { text, .. } => out.push(self.delta(json!({ "refusal": text }))),
+            StreamEvent::RefusalDelta { text, .. } => {
+                out.push(self.delta(json!({ "refusal": text })))
+            }
             StreamEvent::ReasoningDelta { text, .. } if !text.is_empty() => {
                 out.push(self.delta(json!({ "reasoning_content": text })));
             }
-            StreamEvent::ToolCallStart { index, id, name, extra } => {
+            StreamEvent::ToolCallStart {
+                index,
+                id,
+                name,
+                extra,
+            } => {
                 let next = self.calls.len();
                 let at = *self.calls.entry(*index).or_insert(next);
                 let mut call = Map::new();
@@ -107,12 +120,15 @@ impl Chunks {
         for (name, value) in fields {
             match name.as_str() {
                 "logprobs" => logprobs = value.clone(),
-                "annotations" | "audio" | "reasoning_details" => drop(delta.insert(name.clone(), value.clone())),
+                "annotations" | "audio" | "reasoning_details" => {
+                    drop(delta.insert(name.clone(), value.clone()))
+                }
                 _ => drop(outer.insert(name.clone(), value.clone())),
             }
         }
-        let mut chunk =
-            self.chunk(json!([{ "index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": null }]));
+        let mut chunk = self.chunk(
+            json!([{ "index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": null }]),
+        );
         if let Some(body) = chunk.as_object_mut() {
             for (name, value) in outer {
                 body.entry(name).or_insert(value);

@@ -1,0 +1,11 @@
+//! What the server promises, tried against a server in this process and a scripted provider.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod calls;
+mod grpc;
+mod lifecycle;
+mod limits;
+mod observe;
+mod support;
+mod upstream;
