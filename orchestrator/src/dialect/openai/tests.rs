@@ -48,7 +48,7 @@ fn plain(body: &Value) -> Value {
     let mut body = body.clone();
     let object = body.as_object_mut().unwrap();
     object.retain(|name, value| {
-        !value.is_null() && !(name == "n" && value == 1) && !(name == "stream" && value == false)
+        !(value.is_null() || name == "n" && value == 1 || name == "stream" && value == false)
     });
     if object.get("stream") == Some(&json!(true)) {
         let options = object.entry("stream_options").or_insert_with(|| json!({}));
