@@ -361,6 +361,20 @@ impl Config {
     }
 }
 
+/// What serde says of a wrong value, without the value: it may be a key in the wrong place.
+#[must_use]
+pub fn without_value(message: &str) -> String {
+    let Some((found, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    if !found.starts_with("invalid type") && !found.starts_with("invalid value") {
+        return message.to_owned();
+    }
+    let kind = found.split_once(": ").map_or(found, |(_, kind)| kind);
+    let kind = kind.split(['"', '`']).next().unwrap_or_default().trim();
+    format!("expected {expected}, found {kind}")
+}
+
 /// Parses JSON into `T`; the error names the path beneath `root` and repeats no value.
 pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(root: &str, json: &str) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -371,7 +385,7 @@ pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(root: &str, json: &str)
         } else {
             format!("{root}.{path}")
         };
-        Error::invalid(field, error.into_inner())
+        Error::invalid(field, without_value(&error.into_inner().to_string()))
     })?;
     deserializer
         .end()
@@ -389,4 +403,32 @@ pub(crate) fn read_file(field: &str, path: &std::path::Path) -> Result<String> {
         .with(|fields| fields.field = Some(field.into()))
         .with_source(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_names_its_path_and_never_the_value_found_there() {
+        for (json, field) in [
+            (
+                r#"{"providers": {"openai": "sk-canary"}}"#,
+                "config.providers.openai",
+            ),
+            (
+                r#"{"providers": {"openai": {"api_key": ["sk-canary"]}}}"#,
+                "config.providers.openai.api_key",
+            ),
+            (
+                r#"{"timeouts": {"total_ms": "sk-canary"}}"#,
+                "config.timeouts.total_ms",
+            ),
+            (r#"{"timeouts": {"total": 1}}"#, "config.timeouts.total"),
+        ] {
+            let error = Config::from_json(json).unwrap_err();
+            assert_eq!(error.fields().field.as_deref(), Some(field), "{json}");
+            assert!(!error.to_string().contains("canary"), "{error}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ossai::client::config::without_value;
 use ossai::{Error, ErrorKind};
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
@@ -194,19 +195,6 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
             return None;
         }
     }
-}
-
-/// serde's message without the value it found, which may be a credential in the wrong place.
-fn without_value(message: &str) -> String {
-    let Some((found, expected)) = message.split_once(", expected ") else {
-        return message.to_owned();
-    };
-    if !found.starts_with("invalid type") && !found.starts_with("invalid value") {
-        return message.to_owned();
-    }
-    let kind = found.split_once(": ").map_or(found, |(_, kind)| kind);
-    let kind = kind.split(['"', '`']).next().unwrap_or_default().trim();
-    format!("expected {expected}, found {kind}")
 }
 
 /// Takes the value at a path out, or what of the path there is; whether something changed.

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use tokio::time::{Sleep, sleep};
 
 /// Bytes no request is shorter than, and all of HTTP/2's greeting.
 const FIRST_BYTES: usize = 24;
+/// How long a connection without a request may send one while the server drains.
+const LATE_PATIENCE: Duration = Duration::from_millis(500);
 const PING_EVERY: Duration = Duration::from_secs(20);
 
 /// How far the end has come.
@@ -52,10 +55,13 @@ impl Listening {
                 let room = Arc::clone(&self.room).acquire_owned().await;
                 (room, listener.accept().await)
             };
-            let (room, accepted) = tokio::select! {
+            let next = tokio::select! {
                 biased;
-                _ = phase.wait_for(|phase| *phase >= Phase::Draining) => return,
-                next = next => next,
+                _ = phase.wait_for(|phase| *phase >= Phase::Draining) => None,
+                next = next => Some(next),
+            };
+            let Some((room, accepted)) = next else {
+                return self.accept_waiting(&listener).await;
             };
             match (room, accepted) {
                 (Ok(room), Ok((socket, _))) => {
@@ -71,12 +77,25 @@ impl Listening {
         }
     }
 
+    /// Takes those that have connected already: they get an answer, if only that the server is shutting down.
+    async fn accept_waiting(self, listener: &TcpListener) {
+        while let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
+            let waiting = std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+            let Poll::Ready(Ok((socket, _))) = waiting else {
+                return;
+            };
+            tokio::spawn(self.clone().serve(socket, room));
+        }
+    }
+
     async fn serve(mut self, socket: TcpStream, _room: OwnedSemaphorePermit) {
         // Events are small and must not wait for more.
         let _ = socket.set_nodelay(true);
+        let spoke = Arc::new(AtomicBool::new(false));
         let io = TokioIo::new(Greeted {
             socket,
             got: 0,
+            spoke: Arc::clone(&spoke),
             patience: Box::pin(sleep(self.header_patience)),
         });
         let mut builder = Builder::new(TokioExecutor::new());
@@ -110,6 +129,13 @@ impl Listening {
                 return;
             }
             draining = true;
+            if !spoke.load(Ordering::Relaxed) {
+                // Its request may be on the way; closing now would look like a fault.
+                let finished = tokio::time::timeout(LATE_PATIENCE, connection.as_mut()).await;
+                if finished.is_ok() {
+                    return;
+                }
+            }
             connection.as_mut().graceful_shutdown();
         }
     }
@@ -119,6 +145,8 @@ impl Listening {
 struct Greeted {
     socket: TcpStream,
     got: usize,
+    /// Something has come.
+    spoke: Arc<AtomicBool>,
     patience: Pin<Box<Sleep>>,
 }
 
@@ -133,7 +161,11 @@ impl AsyncRead for Greeted {
         }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
-        self.got = self.got.saturating_add(buf.filled().len() - before);
+        let more = buf.filled().len() - before;
+        if self.got == 0 && more > 0 {
+            self.spoke.store(true, Ordering::Relaxed);
+        }
+        self.got = self.got.saturating_add(more);
         polled
     }
 }

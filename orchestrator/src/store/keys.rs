@@ -109,7 +109,7 @@ impl Store {
     pub fn list_keys(&self) -> Result<Vec<ApiKey>> {
         let connection = self.connection();
         let mut statement = connection
-            .prepare("SELECT id, tenant, name, created, revoked FROM api_keys ORDER BY created, id")
+            .prepare("SELECT id, tenant, name, created, revoked FROM api_keys ORDER BY rowid")
             .map_err(fault)?;
         let rows = statement.query_map([], |row| {
             Ok(ApiKey {
