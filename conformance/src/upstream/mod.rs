@@ -1,7 +1,7 @@
 //! The scripted upstream: one port for control, one shared by all scripts, and ports of their own for those that ask.
 //!
 //! HTTP/1.1 is written by hand on plain sockets, because a library would put right what a script wants wrong. Another
-//! protocol is another module beside [`http1`] with its own accept loop over the same [`Scripted`] state and log.
+//! protocol is another module beside `http1` with its own accept loop over the same `Scripted` state and log.
 
 mod connection;
 mod control;
