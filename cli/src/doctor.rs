@@ -1,15 +1,28 @@
 //! `ossai doctor`: whether things are as they should be, and what to do where they are not.
 
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anstyle::{AnsiColor, Style};
 use clap::Args;
 use ossai::client::presets::PRESETS;
 use ossai::tokens::Encoding;
-use ossai::{Client, HealthStatus};
+use ossai::{Client, Config, HealthStatus};
 use serde::Serialize;
+use serde_json::json;
 
-use crate::common::{Failure, Global, config_path, out};
+use crate::failure::Failure;
+use crate::global::{Global, config_path};
+use crate::io::out_styled;
+use crate::usage::{data_dir, day};
 
-/// Check configuration, keys and servers
-#[derive(Args, Debug)]
+/// Check configuration, keys, clock, folders and servers
+#[derive(Args)]
+#[command(after_help = "Examples:
+  ossai doctor
+  ossai doctor --offline --json
+
+Keys are looked for, never shown. Exits with 1 if a check fails.")]
 pub struct Doctor {
     /// Ask no server
     #[arg(long)]
@@ -23,96 +36,189 @@ struct Check {
     detail: String,
 }
 
+impl Check {
+    fn new(name: &str, ok: bool, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ok,
+            detail: detail.into(),
+        }
+    }
+}
+
 impl Doctor {
     /// Runs the command.
     ///
     /// # Errors
     /// `Failure::No` when a check fails.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
-        let mut checks = vec![Check {
-            name: "version".into(),
-            ok: true,
-            detail: env!("CARGO_PKG_VERSION").into(),
-        }];
-        let mut add = |name: &str, ok: bool, detail: String| {
-            checks.push(Check {
-                name: name.into(),
-                ok,
-                detail,
-            })
-        };
-        let path = global.config.clone().or_else(config_path);
-        match (global.configuration(), path) {
-            (Ok(_), Some(path)) if path.exists() => {
-                add("configuration", true, path.display().to_string())
+        let configuration = global.configuration();
+        let mut checks = vec![
+            Check::new("version", true, env!("CARGO_PKG_VERSION")),
+            configured(global, configuration.as_ref().err()),
+            keys(configuration.as_ref().ok()),
+            tokenizer(),
+            folder(),
+        ];
+        match configuration.and_then(Client::new) {
+            Err(error) if checks.iter().all(|check| check.ok) => {
+                checks.push(Check::new("client", false, error.to_string()));
             }
-            (Ok(_), _) => add(
-                "configuration",
-                true,
-                "none; defaults and environment".into(),
-            ),
-            (Err(error), _) => add("configuration", false, error.to_string()),
-        }
-        let keys: Vec<&str> = PRESETS
-            .iter()
-            .filter_map(|preset| preset.key_env)
-            .filter(|name| std::env::var(name).is_ok_and(|value| !value.trim().is_empty()))
-            .collect();
-        add(
-            "keys",
-            true,
-            if keys.is_empty() {
-                "none; local/extract works without".into()
-            } else {
-                keys.join(", ")
-            },
-        );
-        let encoding = Encoding::get("o200k_base").map(|encoding| encoding.count("hello world"));
-        add(
-            "tokenizer",
-            encoding == Some(2),
-            format!("o200k_base counts \"hello world\" as {encoding:?}"),
-        );
-        let client = Client::new(global.configuration().unwrap_or_default());
-        match client {
-            Err(error) => add("client", false, error.to_string()),
+            Err(_) => {}
             Ok(client) => {
-                add(
+                let prices = client.prices();
+                let count = prices.models().len();
+                checks.push(Check::new(
                     "prices",
-                    client.prices().models().len() > 0,
-                    format!(
-                        "{} models, {}",
-                        client.prices().models().len(),
-                        client.prices().date()
-                    ),
-                );
+                    count > 0,
+                    format!("{count} models, as of {}", prices.date()),
+                ));
+                checks.push(clock(prices.date()));
                 if !self.offline {
-                    for health in client.health().await? {
-                        let detail = health
-                            .message
-                            .unwrap_or_else(|| format!("{:.0} ms", health.latency_us as f64 / 1e3));
-                        add(
-                            &health.upstream,
-                            health.status == HealthStatus::Serving,
-                            detail,
-                        );
-                    }
+                    checks.extend(servers(&client).await);
                 }
             }
         }
-        let healthy = checks.iter().all(|check| check.ok);
-        if global.json {
-            global.print_json(&serde_json::json!({ "ok": healthy, "checks": checks }))?;
-        } else {
-            for check in &checks {
-                out(&format!(
-                    "{} {:14} {}\n",
-                    if check.ok { "ok  " } else { "FAIL" },
-                    check.name,
-                    check.detail
-                ))?;
-            }
-        }
-        if healthy { Ok(()) } else { Err(Failure::No) }
+        print(global, &checks)
     }
+}
+
+fn configured(global: &Global, error: Option<&ossai::Error>) -> Check {
+    let path = global
+        .config
+        .clone()
+        .or_else(config_path)
+        .filter(|path| path.exists());
+    match (error, path) {
+        (Some(error), _) => Check::new("configuration", false, error.fields().message.clone()),
+        (None, Some(path)) => Check::new("configuration", true, path.display().to_string()),
+        (None, None) => Check::new("configuration", true, "no file; defaults and environment"),
+    }
+}
+
+fn keys(config: Option<&Config>) -> Check {
+    let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
+    let mut found: Vec<String> = PRESETS
+        .iter()
+        .filter_map(|preset| preset.key_env)
+        .chain(["OSSAI_API_KEY"])
+        .filter(|name| set(name))
+        .map(str::to_owned)
+        .collect();
+    for (name, provider) in config.iter().flat_map(|config| &config.providers) {
+        if provider.api_key.is_some() {
+            found.push(format!("providers.{name}.api_key"));
+        }
+    }
+    let none = "none; local/extract works without";
+    Check::new(
+        "keys",
+        true,
+        if found.is_empty() {
+            none.to_owned()
+        } else {
+            found.join(", ")
+        },
+    )
+}
+
+fn tokenizer() -> Check {
+    // The ids tiktoken gives.
+    let ids = Encoding::get("o200k_base").map(|encoding| encoding.encode("hello world"));
+    let ok = ids.as_deref() == Some(&[24912, 2375]);
+    Check::new(
+        "tokenizer",
+        ok,
+        format!("{} encodings, offline", Encoding::all().len()),
+    )
+}
+
+/// Prices and certificates have dates: a clock before the price table's is wrong.
+fn clock(prices: &str) -> Check {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let today = day(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    if today.as_str() < prices {
+        return Check::new(
+            "clock",
+            false,
+            format!("{today} is before {prices}, when this was built: set the clock"),
+        );
+    }
+    Check::new("clock", true, today)
+}
+
+fn folder() -> Check {
+    let folder = match data_dir(None) {
+        Ok(folder) => folder,
+        Err(_) => {
+            return Check::new(
+                "data folder",
+                false,
+                "no home: name a folder in OSSAI_DATA_DIR",
+            );
+        }
+    };
+    let shown = folder.display();
+    if !folder.exists() {
+        return Check::new("data folder", true, format!("{shown}, made when needed"));
+    }
+    match writable(&folder) {
+        Ok(()) => Check::new("data folder", true, shown.to_string()),
+        Err(error) => Check::new(
+            "data folder",
+            false,
+            format!("{shown} cannot be written: {error}"),
+        ),
+    }
+}
+
+fn writable(folder: &Path) -> std::io::Result<()> {
+    let probe = folder.join(format!(".doctor-{}", std::process::id()));
+    std::fs::File::create_new(&probe)?;
+    std::fs::remove_file(probe)
+}
+
+async fn servers(client: &Client) -> Vec<Check> {
+    #[allow(clippy::cast_precision_loss)]
+    let millis = |us: u64| format!("answers in {:.1} ms", us as f64 / 1000.0);
+    match client.health().await {
+        Err(error) => vec![Check::new("orchestrator", false, error.to_string())],
+        Ok(all) => all
+            .into_iter()
+            .map(|health| {
+                let ok = health.status == HealthStatus::Serving;
+                Check::new(
+                    &health.upstream,
+                    ok,
+                    health.message.unwrap_or_else(|| millis(health.latency_us)),
+                )
+            })
+            .collect(),
+    }
+}
+
+fn print(global: &Global, checks: &[Check]) -> Result<(), Failure> {
+    let healthy = checks.iter().all(|check| check.ok);
+    if global.json {
+        global.print_json(&json!({ "ok": healthy, "checks": checks }))?;
+    } else if global.jsonl {
+        checks
+            .iter()
+            .try_for_each(|check| global.print_json(check))?;
+    } else {
+        let (green, red) = (colour(AnsiColor::Green), colour(AnsiColor::Red));
+        let mut text = String::new();
+        for Check { name, ok, detail } in checks {
+            let (style, word) = if *ok { (green, "ok  ") } else { (red, "FAIL") };
+            text.push_str(&format!("{style}{word}{style:#} {name:14} {detail}\n"));
+        }
+        out_styled(&text)?;
+    }
+    if healthy { Ok(()) } else { Err(Failure::No) }
+}
+
+fn colour(colour: AnsiColor) -> Style {
+    Style::new().fg_color(Some(colour.into()))
 }

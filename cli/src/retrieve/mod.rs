@@ -9,6 +9,7 @@ mod bm25;
 pub mod split;
 pub mod walk;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use ossai::provider::local::passages;
@@ -33,13 +34,27 @@ pub struct Index {
 }
 
 impl Index {
-    /// Reads and indexes the files of `root`, a folder or a file, and calls `progress` with how many of how many are done.
+    /// Reads and indexes the files of `roots`, folders and files, and calls `progress` with how many of how many are done.
+    /// A passage's path is one that can be opened from here; what several roots have in common is read once.
     ///
     /// # Errors
     /// `invalid_request` naming `over`, with the path in the message: nothing is there, it cannot be read, it is neither
-    /// file nor folder, or it has no text; `request_too_large` for more than 256 MiB of text.
-    pub fn build(root: &Path, progress: &dyn Fn(u64, u64)) -> Result<Self> {
-        let (found, mut skipped) = walk::files(root)?;
+    /// file nor folder, or all of them have no text; `request_too_large` for more than 256 MiB of text.
+    pub fn build(roots: &[impl AsRef<Path>], progress: &dyn Fn(u64, u64)) -> Result<Self> {
+        let mut skipped = Skipped::default();
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        for root in roots {
+            let (mut files, passed_over) = walk::files(root.as_ref())?;
+            skipped += passed_over;
+            files.retain(|file| {
+                seen.insert(
+                    file.path
+                        .canonicalize()
+                        .unwrap_or_else(|_| file.path.clone()),
+                )
+            });
+            found.extend(files);
+        }
         let total = found.len() as u64;
         let mut passages = Vec::new();
         let (mut files, mut bytes) = (0, 0);
@@ -48,11 +63,7 @@ impl Index {
             if let Some(text) = walk::read(file, &mut skipped) {
                 bytes += text.len() as u64;
                 if bytes > MAX_TOTAL {
-                    let message = format!(
-                        "over: {} has more than {} MiB of text",
-                        root.display(),
-                        MAX_TOTAL >> 20
-                    );
+                    let message = format!("over: expected at most {} MiB of text", MAX_TOTAL >> 20);
                     let error = Error::new(ossai::ErrorKind::RequestTooLarge, message);
                     return Err(error.with(|fields| fields.field = Some("over".into())));
                 }
@@ -62,8 +73,14 @@ impl Index {
         }
         progress(total, total);
         if passages.is_empty() {
-            let expected =
-                format_args!("{}: expected text, found none ({skipped})", root.display());
+            let roots: Vec<_> = roots
+                .iter()
+                .map(|root| root.as_ref().display().to_string())
+                .collect();
+            let expected = format_args!(
+                "{}: expected text, found none ({skipped})",
+                roots.join(", ")
+            );
             return Err(Error::invalid("over", expected));
         }
         Ok(Self {

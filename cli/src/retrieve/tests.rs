@@ -18,11 +18,16 @@ fn tree(files: &[(&str, &[u8])]) -> tempfile::TempDir {
 }
 
 fn build(root: &Path) -> Index {
-    Index::build(root, &|_, _| {}).unwrap()
+    Index::build(&[root], &|_, _| {}).unwrap()
 }
 
-fn sources(passages: &[&Passage]) -> Vec<String> {
-    passages.iter().map(|passage| passage.source()).collect()
+/// Sources without the folder of the test.
+fn sources(root: &tempfile::TempDir, passages: &[&Passage]) -> Vec<String> {
+    let prefix = format!("{}/", root.path().display());
+    passages
+        .iter()
+        .map(|passage| passage.source().replacen(&prefix, "", 1))
+        .collect()
 }
 
 fn split(path: &str, text: &str) -> Vec<(u32, u32, String)> {
@@ -47,7 +52,7 @@ fn it_reads_what_git_would_and_says_what_it_skipped() {
     ]);
     let index = build(root.path());
     assert_eq!(
-        sources(&index.passages().iter().collect::<Vec<_>>()),
+        sources(&root, &index.passages().iter().collect::<Vec<_>>()),
         ["b.md:1-1", "sub/c.rs:1-1"]
     );
     assert_eq!(index.passages()[0].text, "Seen.");
@@ -65,7 +70,7 @@ fn it_reads_what_git_would_and_says_what_it_skipped() {
 fn progress_goes_from_none_to_all() {
     let root = tree(&[("a.md", b"one"), ("b.md", b"two")]);
     let seen = RefCell::new(Vec::new());
-    Index::build(root.path(), &|done, total| {
+    Index::build(&[root.path()], &|done, total| {
         seen.borrow_mut().push((done, total))
     })
     .unwrap();
@@ -79,7 +84,7 @@ fn a_wrong_path_is_named() {
         ("missing", "No such file"),
         ("empty", "expected text, found none (skipped 1 binary"),
     ] {
-        let error = Index::build(&root.path().join(path), &|_, _| {})
+        let error = Index::build(&[root.path().join(path)], &|_, _| {})
             .err()
             .unwrap();
         assert_eq!(
@@ -97,7 +102,28 @@ fn a_wrong_path_is_named() {
 fn a_single_file_is_read_even_if_ignored() {
     let root = tree(&[(".gitignore", b"*.md\n"), ("a.md", b"One file.")]);
     let index = build(&root.path().join("a.md"));
-    assert_eq!(index.passages()[0].source(), "a.md:1-1");
+    let all: Vec<_> = index.passages().iter().collect();
+    assert_eq!(sources(&root, &all), ["a.md:1-1"]);
+}
+
+#[test]
+fn several_roots_are_one_index_and_what_they_share_is_read_once() {
+    let root = tree(&[
+        ("a/one.md", b"Caches keep."),
+        ("a/b/two.md", b"Caches keep."),
+        ("c.md", b"Caches keep."),
+    ]);
+    let roots = [
+        root.path().join("a"),
+        root.path().join("a/b"),
+        root.path().join("c.md"),
+    ];
+    let index = Index::build(&roots, &|_, _| {}).unwrap();
+    assert_eq!(index.files(), 3);
+    assert_eq!(index.search("caches", 2).unwrap().len(), 2);
+    let mut found = sources(&root, &index.search("caches", 9).unwrap());
+    found.sort();
+    assert_eq!(found, ["a/b/two.md:1-1", "a/one.md:1-1", "c.md:1-1"]);
 }
 
 #[test]
@@ -175,11 +201,11 @@ fn the_best_passage_comes_first_and_ties_come_by_path_and_line() {
     ]);
     let index = build(root.path());
     assert_eq!(
-        sources(&index.search("cached answers", 2).unwrap()),
+        sources(&root, &index.search("cached answers", 2).unwrap()),
         ["a.md:1-1", "z.md:1-1"]
     );
     assert_eq!(
-        sources(&index.search("Where is the stream log?", 5).unwrap()),
+        sources(&root, &index.search("Where is the stream log?", 5).unwrap()),
         ["m.rs:1-2"]
     );
     assert!(
@@ -218,7 +244,7 @@ fn a_question_over_files_is_answered_with_the_right_citation() {
         answer.starts_with("Nobody leads a flight, so nobody's cancellation fails the others. [1]"),
         "{answer}"
     );
-    assert!(answer.ends_with("[1] docs/flights.md:1-3"), "{answer}");
+    assert!(answer.ends_with("/docs/flights.md:1-3"), "{answer}");
     assert!(ask("Which answers are stored?").starts_with("Only complete answers are stored. [1]"));
     assert_eq!(
         ask("Which answers are stored?"),

@@ -16,7 +16,7 @@ pub const MAX_FILE: u64 = 2 << 20;
 pub struct Found {
     /// Where it is.
     pub path: PathBuf,
-    /// Its path within the folder, with `/` on every platform; a file asked for by itself has its name.
+    /// Its path, beginning with the root it was found under, with `/` on every platform.
     pub name: String,
 }
 
@@ -44,6 +44,15 @@ impl Skipped {
         self.unreadable += 1;
         self.first_unreadable
             .get_or_insert_with(|| error.to_string());
+    }
+}
+
+impl std::ops::AddAssign for Skipped {
+    fn add_assign(&mut self, more: Self) {
+        self.binary += more.binary;
+        self.large += more.large;
+        self.unreadable += more.unreadable;
+        self.first_unreadable = self.first_unreadable.take().or(more.first_unreadable);
     }
 }
 
@@ -77,19 +86,15 @@ pub fn files(root: &Path) -> Result<(Vec<Found>, Skipped)> {
     let meta = root
         .metadata()
         .map_err(|error| wrong(&error).with_source(error))?;
+    // Names can be opened from the current folder, so that a citation leads somewhere.
+    let name_of = |path: &Path| {
+        let path = path.strip_prefix(".").unwrap_or(path);
+        let parts = path.iter().map(|part| part.to_string_lossy());
+        parts.collect::<Vec<_>>().join("/").replace("//", "/")
+    };
     if meta.is_file() {
-        let name = root
-            .file_name()
-            .unwrap_or(root.as_os_str())
-            .to_string_lossy()
-            .into_owned();
-        return Ok((
-            vec![Found {
-                path: root.to_owned(),
-                name,
-            }],
-            Skipped::default(),
-        ));
+        let (path, name) = (root.to_owned(), name_of(root));
+        return Ok((vec![Found { path, name }], Skipped::default()));
     }
     if !meta.is_dir() {
         return Err(wrong(&"expected a file or a folder"));
@@ -101,12 +106,7 @@ pub fn files(root: &Path) -> Result<(Vec<Found>, Skipped)> {
         match entry {
             Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_file()) => {
                 let path = entry.into_path();
-                let parts = path
-                    .strip_prefix(root)
-                    .unwrap_or(&path)
-                    .iter()
-                    .map(|part| part.to_string_lossy());
-                let name = parts.collect::<Vec<_>>().join("/");
+                let name = name_of(&path);
                 found.push(Found { path, name });
             }
             Ok(_) => {}

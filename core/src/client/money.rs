@@ -42,6 +42,11 @@ impl Client {
     }
 }
 
+/// Whether the model's answers are computed here: they cost nothing, which is known.
+fn is_free(model: &str) -> bool {
+    model.starts_with("local/")
+}
+
 impl Core {
     /// What the model's entry says of how requests to it must look.
     pub(crate) fn traits(&self, route: &Route, model: &str) -> ModelTraits {
@@ -64,6 +69,16 @@ impl Core {
         options: &EstimateOptions,
     ) -> Result<Estimate> {
         let count = self.count_request(request)?;
+        if is_free(&request.model) {
+            return Ok(Estimate::free(
+                Span {
+                    low: count.low,
+                    expected: count.tokens,
+                    high: count.high,
+                },
+                request.max_tokens,
+            ));
+        }
         let found = self.found(&request.model, options.prices.as_ref())?;
         let input = InputEstimate {
             tokens: Span {
@@ -134,8 +149,7 @@ impl Core {
         options: &CallOptions,
         usage: &Usage,
     ) -> Cost {
-        if model.starts_with("local/") {
-            // Computed here: it costs nothing, which is known.
+        if is_free(model) {
             return Cost {
                 status: CostStatus::Exact,
                 total: Some(NanoUsd::ZERO),

@@ -82,7 +82,7 @@ pub struct Note {
 /// What a call will cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Estimate {
-    /// `estimated`, or `unknown` where no price is known; never `exact`.
+    /// `estimated`, `unknown` where no price is known, or `exact` for a local model, which is free.
     pub status: CostStatus,
     /// The floor in nanodollars; absent where no price is known.
     pub low: Option<NanoUsd>,
@@ -98,6 +98,27 @@ pub struct Estimate {
     pub price_version: String,
     /// What else to know.
     pub notes: Vec<Note>,
+}
+
+impl Estimate {
+    /// The estimate of a call that costs nothing, which is known.
+    #[must_use]
+    pub(crate) fn free(input_tokens: Span<u64>, max_tokens: Option<u64>) -> Self {
+        Self {
+            status: CostStatus::Exact,
+            low: Some(NanoUsd::ZERO),
+            expected: Some(NanoUsd::ZERO),
+            high: Some(NanoUsd::ZERO),
+            input_tokens,
+            output_tokens: Span {
+                low: Some(1),
+                expected: Some(max_tokens.map_or(TYPICAL_OUTPUT, |most| most.min(TYPICAL_OUTPUT))),
+                high: max_tokens,
+            },
+            price_version: "local".into(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// Estimates a call: `low` is the fewest tokens with what is cached and one token of answer, `expected` the likely call,
