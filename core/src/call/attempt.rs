@@ -89,7 +89,7 @@ impl Flight {
             return Ok(response);
         }
         let body = response.error_body(phase).await;
-        let headers = &response.headers;
+        let headers = response.headers();
         let text = |name: &str| http::header(headers, name).map(str::to_owned);
         let mut error =
             provider::decode_error(self.route.api, response.status.as_u16(), &text, &body);
@@ -108,7 +108,8 @@ impl Flight {
 
     async fn complete(&self, call: &Outgoing) -> Result<Success<Completion>, Failure> {
         if self.route.is_orchestrator {
-            return self.complete_remotely(&call.request).await;
+            // Boxed: the state of this road would be moved about by every call of the other.
+            return Box::pin(self.complete_remotely(&call.request)).await;
         }
         let phase = &self.progress.phase;
         if self.route.kind == ProviderKind::Local {
@@ -127,7 +128,7 @@ impl Flight {
             .map_err(|error| unreadable(error, &response))?;
         Ok(Success {
             status: Some(response.status.as_u16()),
-            upstream_request_id: request_id(&response.headers),
+            upstream_request_id: request_id(response.headers()),
             value: completion,
         })
     }
@@ -158,7 +159,7 @@ pub(crate) fn unreadable(error: Error, response: &Response) -> Error {
     };
     error.with(|fields| {
         fields.http_status = Some(response.status.as_u16());
-        fields.upstream_request_id = request_id(&response.headers);
+        fields.upstream_request_id = request_id(response.headers());
         fields.billed = Billed::Maybe;
     })
 }

@@ -1,5 +1,6 @@
 //! The caller's half of an embedding.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ impl Core {
         };
         let deadline = self.deadline(started, &options)?;
         let key = key::embedding_key(&self.place(&route, &route.endpoint, model), &request);
-        let request_id = format!("ossai-{}", self.uuid());
+        let request_id = self.call_id();
         let cache = policy::cache_use(&self.config, &options, true);
         if let Some(memory) = self.memory.as_ref().filter(|_| cache.read) {
             let max_age = options.cache.max_age_ms.map(Duration::from_millis);
@@ -135,9 +136,8 @@ impl Core {
             }
         };
         let mut timer = IdleTimer::new(Arc::clone(&self.clock), deadline.saturating_sub(started));
-        let answer = timer
-            .limit(subscriber.result())
-            .await
+        let answer = timer.limit(pin!(subscriber.result())).await;
+        let answer = answer
             .unwrap_or_else(|| Err(subscriber.progress().timed_out("total")))
             .map_err(|error| {
                 error.with(|fields| {
