@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::Method;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::pipeline::{Failure, Flight, Success, Try};
 use crate::client::config::ProviderKind;
 use crate::client::route::{header_name, header_value};
 use crate::error::{Billed, Error, ErrorKind, Result};
 use crate::provider::{self, WireBody};
-use crate::transport::http::{self, Limits, Phase, Request, Response};
+use crate::transport::http::{Limits, Phase, Request, Response, header};
 use crate::types::Completion;
 
 /// Names under which vendors return their request id.
@@ -67,7 +67,7 @@ impl Flight {
         }
         let request = Request {
             method: Method::POST,
-            url: self.route.url(wire.path)?,
+            uri: self.route.uri(wire.path)?,
             headers: self.headers(accept)?,
             body: wire.body.clone(),
         };
@@ -90,7 +90,7 @@ impl Flight {
         }
         let body = response.error_body(phase).await;
         let headers = response.headers();
-        let text = |name: &str| http::header(headers, name).map(str::to_owned);
+        let text = |name: &str| header(headers, name).map(str::to_owned);
         let mut error =
             provider::decode_error(self.route.api, response.status.as_u16(), &text, &body);
         let fields = error.fields_mut();
@@ -168,7 +168,7 @@ pub(crate) fn unreadable(error: Error, response: &Response) -> Error {
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     REQUEST_ID_HEADERS
         .iter()
-        .find_map(|name| http::header(headers, name))
+        .find_map(|name| header(headers, name))
         .map(str::to_owned)
 }
 

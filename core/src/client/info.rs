@@ -4,8 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Method;
-use reqwest::header::{ACCEPT, HeaderValue};
+use http::Method;
+use http::header::{ACCEPT, HeaderValue};
 
 use super::config::ProviderKind;
 use super::route::Route;
@@ -156,18 +156,14 @@ impl Try for ModelPage<'_> {
 impl Flight {
     async fn model_page(&self, after: Option<&str>) -> Result<Success<Page>, Failure> {
         let phase = &self.progress.phase;
-        let mut url = self.route.url("/models")?;
-        if self.route.api == Api::AnthropicMessages {
-            url.query_pairs_mut().append_pair("limit", "1000");
-        }
-        if let Some(after) = after {
-            url.query_pairs_mut().append_pair("after_id", after);
-        }
+        let limit = (self.route.api == Api::AnthropicMessages).then_some(("limit", "1000"));
+        let after = after.map(|after| ("after_id", after));
+        let query = [limit, after].into_iter().flatten();
         let mut headers = self.route.headers.clone();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let request = Request {
             method: Method::GET,
-            url,
+            uri: self.route.uri_with("/models", query)?,
             headers,
             body: bytes::Bytes::new(),
         };

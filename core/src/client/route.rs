@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::Uri;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
 
 use super::config::{Auth, Config, ProviderConfig, ProviderKind};
 use super::presets::{self, Preset};
@@ -33,7 +34,7 @@ pub(crate) struct Route {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) credential: [u8; 32],
     /// Addresses of its endpoints, by path.
-    pub(crate) urls: Mutex<Vec<(&'static str, Url)>>,
+    pub(crate) uris: Mutex<Vec<(&'static str, Uri)>>,
     /// What to say when a call is made although a key is needed and there is none.
     pub(crate) missing_key: Option<String>,
     /// Whether it leads to an orchestrator, which then chooses the provider.
@@ -44,24 +45,34 @@ pub(crate) struct Route {
 
 impl Route {
     /// The address of an endpoint; parsed once for each.
-    pub(crate) fn url(&self, path: &'static str) -> Result<Url> {
-        let mut urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, url)) = urls.iter().find(|(known, _)| *known == path) {
-            return Ok(url.clone());
+    pub(crate) fn uri(&self, path: &'static str) -> Result<Uri> {
+        let mut uris = self.uris.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, uri)) = uris.iter().find(|(known, _)| *known == path) {
+            return Ok(uri.clone());
         }
-        let url = self.parse_url(path)?;
-        urls.push((path, url.clone()));
-        Ok(url)
+        let uri = self.uri_with(path, [])?;
+        uris.push((path, uri.clone()));
+        Ok(uri)
     }
 
-    fn parse_url(&self, path: &str) -> Result<Url> {
-        let mut url = Url::parse(&format!("{}{path}", self.base_url)).map_err(|error| {
+    /// The address of an endpoint with a query beside the configured one.
+    pub(crate) fn uri_with<'a>(
+        &self,
+        path: &str,
+        query: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Uri> {
+        let invalid = |error: &dyn std::fmt::Display| {
             Error::invalid(format!("config.providers.{}.base_url", self.name), error)
-        })?;
-        if !self.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&self.query);
+        };
+        let mut url =
+            Url::parse(&format!("{}{path}", self.base_url)).map_err(|error| invalid(&error))?;
+        let mut query = query.into_iter().peekable();
+        if !self.query.is_empty() || query.peek().is_some() {
+            url.query_pairs_mut()
+                .extend_pairs(&self.query)
+                .extend_pairs(query);
         }
-        Ok(url)
+        Uri::try_from(url.as_str()).map_err(|error| invalid(&error))
     }
 }
 
@@ -150,7 +161,7 @@ fn orchestrator(endpoint: &str, config: &Config) -> Route {
         endpoint: "ossai.orchestrator.v1".into(),
         headers: HeaderMap::new(),
         query: Vec::new(),
-        urls: Mutex::default(),
+        uris: Mutex::default(),
         credential: Secret::fingerprint(config.api_key.as_ref()),
         missing_key: None,
         is_orchestrator: true,
@@ -301,7 +312,7 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
         origin,
         endpoint: format!("{api:?}@{version}"),
         headers,
-        urls: Mutex::default(),
+        uris: Mutex::default(),
         query: config
             .query
             .iter()

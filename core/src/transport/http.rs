@@ -7,13 +7,24 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Method, StatusCode, Url};
-use rustls::crypto::CryptoProvider;
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+    PROXY_AUTHORIZATION, USER_AGENT,
+};
+use http::{Method, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_http::decompression::Decompression;
+use tower_service::Service;
+use url::Url;
 
+use super::connect::{ConnectFault, Connector};
 use super::timer::IdleTimer;
 use super::tls;
 use crate::client::config::Config;
@@ -67,7 +78,8 @@ pub(crate) struct Limits {
 
 /// One HTTP client: its pool of connections is shared by all calls of a [`crate::Client`].
 pub(crate) struct Http {
-    client: reqwest::Client,
+    client: Client<Connector, Full<Bytes>>,
+    connector: Connector,
     clock: Arc<dyn Clock>,
 }
 
@@ -80,7 +92,7 @@ impl std::fmt::Debug for Http {
 /// A request, ready to send.
 pub(crate) struct Request {
     pub(crate) method: Method,
-    pub(crate) url: Url,
+    pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -88,7 +100,8 @@ pub(crate) struct Request {
 /// A response whose body is still to be read.
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
-    inner: reqwest::Response,
+    headers: HeaderMap,
+    body: Body,
     idle: IdleTimer,
     read: u64,
     max_body: u64,
@@ -96,28 +109,40 @@ pub(crate) struct Response {
 
 impl Http {
     pub(crate) fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
-        // The stack asks for a process-wide provider and panics without one; an already installed one is as good.
-        let _ = CryptoProvider::install_default(rustls::crypto::ring::default_provider());
         let scale = config.testing.time_scale.unwrap_or(1).max(1);
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(Duration::from_millis(config.timeouts.connect_ms) / scale)
+        let connector = Connector::by_scheme(
+            tls::lazily(config)?,
+            Duration::from_millis(config.timeouts.connect_ms) / scale,
+        );
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(1_000)
             .pool_idle_timeout(Duration::from_secs(55))
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(60))
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_keep_alive_timeout(Duration::from_secs(10))
-            .user_agent(concat!("ossai/", env!("CARGO_PKG_VERSION")));
-        let roots = tls::certificates(config)?;
-        if !roots.is_empty() {
-            builder = builder.tls_certs_merge(roots);
+            .build(connector.clone());
+        Ok(Self {
+            client,
+            connector,
+            clock,
+        })
+    }
+
+    fn outgoing(&self, request: &Request) -> http::Request<Full<Bytes>> {
+        const AGENT: HeaderValue =
+            HeaderValue::from_static(concat!("ossai/", env!("CARGO_PKG_VERSION")));
+        let mut outgoing = http::Request::new(Full::new(request.body.clone()));
+        *outgoing.method_mut() = request.method.clone();
+        *outgoing.uri_mut() = request.uri.clone();
+        let headers = outgoing.headers_mut();
+        headers.clone_from(&request.headers);
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.entry(USER_AGENT).or_insert(AGENT);
+        if let Some(authorization) = self.connector.proxy_authorization(&request.uri) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
         }
-        let client = builder.build().map_err(|error| {
-            Error::new(ErrorKind::Internal, "the HTTP client cannot be built").with_source(error)
-        })?;
-        Ok(Self { client, clock })
+        outgoing
     }
 
     /// Sends a request and waits for the response headers.
@@ -127,12 +152,11 @@ impl Http {
         limits: Limits,
         phase: &Phase,
     ) -> Result<Response> {
-        for _ in 0..=MAX_REDIRECTS {
+        let mut refused = false;
+        let mut redirects = 0;
+        while redirects <= MAX_REDIRECTS {
             phase.set(1);
-            let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
-            outgoing.headers_mut().clone_from(&request.headers);
-            *outgoing.body_mut() = Some(request.body.clone().into());
-            let mut sent = pin!(self.client.execute(outgoing));
+            let mut sent = pin!(self.client.request(self.outgoing(&request)));
             let mut timer = limits
                 .first_byte
                 .map(|limit| IdleTimer::new(Arc::clone(&self.clock), limit));
@@ -142,8 +166,16 @@ impl Http {
                         .with(|fields| fields.billed = Billed::Maybe)
                 })?,
                 None => sent.await,
-            }
-            .map_err(|error| transport_error(error, Stage::Headers))?;
+            };
+            let response = match response {
+                Ok(response) => response,
+                // The server has not begun with it: sent again at once, once (behaviour §2.1).
+                Err(error) if !refused && was_not_processed(&error) => {
+                    refused = true;
+                    continue;
+                }
+                Err(error) => return Err(transport_error(error.into(), Stage::Headers)),
+            };
             phase.set(2);
             let status = response.status();
             let header_bytes: usize = response
@@ -159,11 +191,14 @@ impl Http {
             }
             if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
                 request = redirected(request, status, response.headers())?;
+                redirects += 1;
                 continue;
             }
+            let (head, body) = Body::decoded(response).await;
             return Ok(Response {
                 status,
-                inner: response,
+                headers: head.headers,
+                body,
                 idle: IdleTimer::new(Arc::clone(&self.clock), limits.idle),
                 read: 0,
                 max_body: limits.max_body,
@@ -185,12 +220,13 @@ fn redirected(mut request: Request, status: StatusCode, headers: &HeaderMap) -> 
         )
         .with(|fields| fields.http_status = Some(status.as_u16()))
     };
-    let target = headers
+    let from = Url::parse(&request.uri.to_string()).ok();
+    let (from, target) = headers
         .get(LOCATION)
         .and_then(|location| location.to_str().ok())
-        .and_then(|location| request.url.join(location).ok())
+        .and_then(|location| Some((from.clone()?, from.as_ref()?.join(location).ok()?)))
         .ok_or_else(|| blocked("names no address to go to"))?;
-    if target.origin() != request.url.origin() {
+    if target.origin() != from.origin() {
         return Err(blocked(
             "points to another origin, where neither key nor prompt may go",
         ));
@@ -202,13 +238,14 @@ fn redirected(mut request: Request, status: StatusCode, headers: &HeaderMap) -> 
     if !keeps_method && request.method != Method::GET {
         return Err(blocked("would turn the request into a GET"));
     }
-    request.url = target;
+    request.uri = Uri::try_from(target.as_str())
+        .map_err(|_| blocked("names no address that can be asked"))?;
     Ok(request)
 }
 
 impl Response {
     pub(crate) fn headers(&self) -> &HeaderMap {
-        self.inner.headers()
+        &self.headers
     }
 
     /// The next piece of the decoded body.
@@ -216,7 +253,7 @@ impl Response {
         phase.set(3);
         let chunk = self
             .idle
-            .limit(pin!(self.inner.chunk()))
+            .limit(pin!(self.body.chunk()))
             .await
             .ok_or_else(|| {
                 Error::timeout("idle", "attempt").with(|fields| fields.billed = Billed::Maybe)
@@ -289,44 +326,107 @@ enum Stage {
     Body,
 }
 
-/// Gives a fault of the HTTP stack its kind. Addresses are cut: a query may hold what nobody should read.
-fn transport_error(error: reqwest::Error, stage: Stage) -> Error {
-    let error = error.without_url();
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a response.
+enum Body {
+    Plain(Incoming),
+    /// Compressed on the wire; rare enough to be boxed.
+    Packed(http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>),
+}
+
+impl Body {
+    async fn decoded(response: http::Response<Incoming>) -> (http::response::Parts, Self) {
+        if !response.headers().contains_key(CONTENT_ENCODING) {
+            let (head, body) = response.into_parts();
+            return (head, Self::Plain(body));
+        }
+        let Ok(response) = Decompression::new(Ready(Some(response)))
+            .call(http::Request::new(()))
+            .await;
+        let (head, body) = response.into_parts();
+        (head, Self::Packed(body.boxed_unsync()))
+    }
+
+    /// The next piece; trailers are nobody's.
+    async fn chunk(&mut self) -> std::result::Result<Option<Bytes>, BoxError> {
+        loop {
+            let frame = match self {
+                Self::Plain(body) => {
+                    // Asked first: many a body comes whole with its headers.
+                    if body.is_end_stream() {
+                        return Ok(None);
+                    }
+                    body.frame().await.transpose().map_err(BoxError::from)?
+                }
+                Self::Packed(body) => body.frame().await.transpose()?,
+            };
+            match frame.map(http_body::Frame::into_data) {
+                None => return Ok(None),
+                Some(Ok(data)) if data.is_empty() => {}
+                Some(Ok(data)) => return Ok(Some(data)),
+                Some(Err(_)) => {}
+            }
+        }
+    }
+}
+
+/// Answers with the response it holds: what the decompressor takes for a server.
+struct Ready(Option<http::Response<Incoming>>);
+
+impl Service<http::Request<()>> for Ready {
+    type Response = http::Response<Incoming>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<std::result::Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<()>) -> Self::Future {
+        // Asked once.
+        std::future::ready(Ok(self.0.take().unwrap_or_else(|| unreachable!())))
+    }
+}
+
+/// A fault of the HTTP stack, whichever of its layers it comes from.
+#[derive(Debug)]
+struct Fault(BoxError);
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// Whether the server said that it has not begun with the request: REFUSED_STREAM, or GOAWAY above the last one it took.
+fn was_not_processed(error: &ClientError) -> bool {
+    chain(error).any(|cause| {
+        cause.downcast_ref::<h2::Error>().is_some_and(|error| {
+            error.is_remote()
+                && (error.reason() == Some(h2::Reason::REFUSED_STREAM)
+                    || error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR))
+        })
+    })
+}
+
+/// Gives a fault of the HTTP stack its kind.
+fn transport_error(error: BoxError, stage: Stage) -> Error {
+    let error = Fault(error);
     let find = |needle: &str| {
         chain(&error).any(|cause| cause.to_string().to_ascii_lowercase().contains(needle))
     };
-    let io_kind = chain(&error).find_map(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .map(std::io::Error::kind)
-    });
-    let tls = chain(&error).find_map(|cause| {
-        cause
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| {
-                cause
-                    .downcast_ref::<std::io::Error>()?
-                    .get_ref()?
-                    .downcast_ref::<rustls::Error>()
-            })
-            .cloned()
-    });
-    let detail = deepest(&error);
-    if error.is_connect() {
-        let word = if tls.is_some() {
-            "tls"
-        } else if error.is_timeout() {
-            "timeout"
-        } else if find("dns error") || find("failed to lookup address") {
-            "dns"
-        } else if io_kind == Some(std::io::ErrorKind::ConnectionRefused) {
-            "refused"
-        } else {
-            "other"
-        };
+    if let Some(fault) = chain(&error).find_map(|cause| cause.downcast_ref::<ConnectFault>()) {
+        let word = fault.detail;
         return Error::new(
             ErrorKind::ConnectFailed,
-            format!("no connection ({word}): {detail}"),
+            format!("no connection ({word}): {fault}"),
         )
         .with(|fields| {
             fields.detail = Some(word.into());
@@ -334,11 +434,11 @@ fn transport_error(error: reqwest::Error, stage: Stage) -> Error {
             fields.retriable = word != "tls";
             fields.phase = Some("connect".into());
         })
-        .with_source(error);
+        .with_source(fault.clone());
     }
-    // A body that the connection cut is wrapped like one that cannot be decompressed.
-    let cut = chain(&error).any(|cause| cause.is::<hyper::Error>());
-    if error.is_decode() && !cut {
+    let detail = deepest(&error);
+    // What does not come from the connection comes from the decompressor.
+    if stage == Stage::Body && !chain(&error).any(|cause| cause.is::<hyper::Error>()) {
         return Error::new(
             ErrorKind::DecodeError,
             format!("the body cannot be decompressed: {detail}"),

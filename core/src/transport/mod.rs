@@ -1,5 +1,6 @@
 //! How bytes get to an upstream and back.
 
+pub(crate) mod connect;
 pub mod convert;
 pub mod grpc;
 pub(crate) mod http;

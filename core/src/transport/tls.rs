@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use reqwest::Certificate;
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
@@ -47,19 +46,20 @@ fn extra_roots(config: &Config) -> Result<Vec<CertificateDer<'static>>> {
     Ok(roots)
 }
 
-/// The roots to add to the system's, for the HTTP stack.
-pub(crate) fn certificates(config: &Config) -> Result<Vec<Certificate>> {
-    extra_roots(config)?
-        .iter()
-        .map(|der| {
-            Certificate::from_der(der).map_err(|error| {
-                Error::invalid("config.tls", "expected X.509 certificates").with_source(error)
-            })
-        })
-        .collect()
+/// Makes [`client_config`] when it is first needed, since reading the system's certificates takes milliseconds; roots that
+/// the configuration adds are checked now.
+pub(crate) fn lazily(
+    config: &Config,
+) -> Result<Box<dyn Fn() -> Result<ClientConfig> + Send + Sync>> {
+    if config.tls.ca_pem.is_some() || config.tls.ca_file.is_some() {
+        let made = client_config(config)?;
+        return Ok(Box::new(move || Ok(made.clone())));
+    }
+    let config = config.clone();
+    Ok(Box::new(move || client_config(&config)))
 }
 
-/// The same trust for the gRPC stack.
+/// Trusts the system's roots and those of the configuration.
 pub(crate) fn client_config(config: &Config) -> Result<ClientConfig> {
     let broken = |error: rustls::Error| {
         Error::new(ErrorKind::Internal, "the TLS configuration cannot be built").with_source(error)
@@ -69,7 +69,9 @@ pub(crate) fn client_config(config: &Config) -> Result<ClientConfig> {
         extra_roots(config)?,
         Arc::clone(&provider),
     )
-    .map_err(broken)?;
+    .map_err(|error| {
+        Error::invalid("config.tls", "expected X.509 certificates").with_source(error)
+    })?;
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(broken)?

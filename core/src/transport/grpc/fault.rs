@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 
 use tonic::{Code, Status, TimeoutExpired};
 
-use super::connect::ConnectFault;
 use crate::error::{Billed, Error, ErrorKind};
+use crate::transport::connect::ConnectFault;
 use crate::transport::convert::{TOO_LARGE, error_from_status};
 
 /// `detail` of a `transport_interrupted` whose request the server certainly did not process: it may be sent again at

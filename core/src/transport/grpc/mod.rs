@@ -3,7 +3,6 @@
 //! Nothing is retried here. A failed call says enough for the one retry layer to decide: the kind, `detail`
 //! ([`NOT_PROCESSED`]), `retry_after_ms`, and [`super::convert::should_retry`].
 
-mod connect;
 mod endpoint;
 mod fault;
 mod guard;
@@ -32,11 +31,11 @@ use super::convert::{
     ConvertError, check_protocol, options_message, stamp_protocol, timeout_value,
 };
 use crate::error::{Error, ErrorKind};
+use crate::transport::connect::Connector;
 use crate::types::{
     CallOptions, Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse, Health,
     HealthStatus, ModelInfo, StreamEvent,
 };
-use connect::Connector;
 use endpoint::Target;
 use guard::Guarded;
 
@@ -149,7 +148,7 @@ impl GrpcRoad {
             .http2_keep_alive_interval(config.keepalive)
             .keep_alive_timeout(Duration::from_secs(20))
             .keep_alive_while_idle(true);
-        let connector = Connector::new(tls, config.connect_timeout);
+        let connector = Connector::fixed(tls, config.connect_timeout);
         Ok(Self(Arc::new(Inner {
             target,
             config,

@@ -1,0 +1,432 @@
+//! Making connections for both roads, so that a failed one says what failed: the name, the port, the time or the
+//! certificate.
+//!
+//! Proxies are those of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as curl reads them).
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector, dns::Name};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{self, ClientConfig, pki_types::ServerName};
+use tower_service::Service;
+
+type Pending<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// A byte stream to a server.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Why no connection could be made.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectFault {
+    /// `dns`, `refused`, `timeout`, `tls` or `other`.
+    pub(crate) detail: &'static str,
+    pub(crate) message: String,
+}
+
+impl ConnectFault {
+    fn new(detail: &'static str, message: impl fmt::Display) -> Self {
+        Self {
+            detail,
+            message: message.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ConnectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for ConnectFault {}
+
+/// Makes the TLS configuration, at the first connection that needs it: it reads the system's certificates.
+type MakeTls = Box<dyn Fn() -> crate::Result<ClientConfig> + Send + Sync>;
+
+/// Whether a connection is encrypted, and for whom.
+enum Security {
+    /// Always alike, whatever the address says: an orchestrator's.
+    Fixed(Option<(Arc<ClientConfig>, ServerName<'static>)>),
+    /// As the address says.
+    ByScheme {
+        make: MakeTls,
+        made: OnceLock<Result<Arc<ClientConfig>, ConnectFault>>,
+    },
+}
+
+/// After a connect time-out those who waited for the same connection get the same answer within this time, instead of
+/// each waiting for a time-out of its own, one after the other.
+const SHARED_FOR: Duration = Duration::from_millis(50);
+
+#[derive(Clone)]
+pub(crate) struct Connector {
+    tcp: HttpConnector<Resolver>,
+    security: Arc<Security>,
+    proxies: Option<Arc<Matcher>>,
+    /// For name, connection, proxy and handshake together.
+    limit: Duration,
+    timed_out: Arc<Mutex<Option<(Instant, ConnectFault)>>>,
+}
+
+impl Connector {
+    /// For HTTP/2 to one server, with or without TLS.
+    pub(crate) fn fixed(
+        tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+        limit: Duration,
+    ) -> Self {
+        Self::new(Security::Fixed(tls), limit)
+    }
+
+    /// For HTTP/1.1 and HTTP/2 to any server, as its address says.
+    pub(crate) fn by_scheme(make: MakeTls, limit: Duration) -> Self {
+        let made = OnceLock::new();
+        Self::new(Security::ByScheme { make, made }, limit)
+    }
+
+    fn new(security: Security, limit: Duration) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver);
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        // Finds dead peers below HTTP/2, whose own pings many servers answer with `too_many_pings`.
+        tcp.set_keepalive(Some(Duration::from_secs(30)));
+        tcp.set_keepalive_interval(Some(Duration::from_secs(10)));
+        Self {
+            tcp,
+            security: Arc::new(security),
+            proxies: proxies(),
+            limit,
+            timed_out: Arc::default(),
+        }
+    }
+
+    /// What a plain request through a proxy must carry.
+    pub(crate) fn proxy_authorization(&self, uri: &Uri) -> Option<HeaderValue> {
+        let proxies = self.proxies.as_ref()?;
+        (uri.scheme_str() == Some("http"))
+            .then(|| proxies.intercept(uri)?.basic_auth().cloned())
+            .flatten()
+    }
+
+    async fn connect(self, uri: Uri) -> Result<Conn, ConnectFault> {
+        let (tls, alpn) = match &*self.security {
+            Security::Fixed(tls) => (tls.clone(), &[b"h2" as &[u8]] as &[_]),
+            Security::ByScheme { .. } if uri.scheme_str() == Some("https") => (
+                Some((self.tls_config()?, server_name(&uri)?)),
+                &[b"h2" as &[u8], b"http/1.1"] as &[_],
+            ),
+            Security::ByScheme { .. } => (None, &[] as &[_]),
+        };
+        let is_fixed = matches!(*self.security, Security::Fixed(_));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let proxy = self
+            .proxies
+            .as_ref()
+            .and_then(|proxies| proxies.intercept(&with_scheme(&uri, scheme)?));
+        let mut proxied = false;
+        let io = match proxy {
+            None => self.tcp(uri).await?,
+            // HTTP/2 without TLS cannot go through a proxy but in a tunnel.
+            Some(proxy) if tls.is_some() || is_fixed => self.tunnel(&proxy, uri).await?,
+            Some(proxy) => {
+                proxied = true;
+                self.to_proxy(proxy.uri().clone()).await?
+            }
+        };
+        let Some((config, name)) = tls else {
+            return Ok(Conn {
+                io,
+                h2: is_fixed,
+                proxied,
+            });
+        };
+        let (io, h2) = encrypt(io, &config, name, alpn).await?;
+        if is_fixed && !h2 {
+            return Err(ConnectFault::new(
+                "tls",
+                "the server does not offer HTTP/2 (ALPN h2)",
+            ));
+        }
+        Ok(Conn { io, h2, proxied })
+    }
+
+    fn tls_config(&self) -> Result<Arc<ClientConfig>, ConnectFault> {
+        match &*self.security {
+            Security::Fixed(tls) => tls
+                .as_ref()
+                .map(|(config, _)| Arc::clone(config))
+                .ok_or_else(|| ConnectFault::new("other", "no TLS configuration")),
+            Security::ByScheme { make, made } => made
+                .get_or_init(|| {
+                    make()
+                        .map(Arc::new)
+                        .map_err(|error| ConnectFault::new("tls", error))
+                })
+                .clone(),
+        }
+    }
+
+    async fn tcp(&self, uri: Uri) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
+        let tcp = self.tcp.clone().call(uri).await;
+        let tcp = tcp.map_err(|error| tcp_fault(&error))?;
+        Ok(TokioIo::new(Box::new(tcp.into_inner())))
+    }
+
+    /// A connection to a proxy, encrypted if its address says so.
+    async fn to_proxy(&self, uri: Uri) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
+        match uri.scheme_str() {
+            Some("http") => self.tcp(uri).await,
+            Some("https") => {
+                let (config, name) = (self.tls_config()?, server_name(&uri)?);
+                let io = self.tcp(uri).await?;
+                Ok(encrypt(io, &config, name, &[b"http/1.1"]).await?.0)
+            }
+            _ => Err(ConnectFault::new(
+                "other",
+                "expected an http or https address in the proxy variables",
+            )),
+        }
+    }
+
+    async fn tunnel(
+        &self,
+        proxy: &Intercept,
+        uri: Uri,
+    ) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), ToProxy(self.clone()));
+        if let Some(auth) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(auth.clone());
+        }
+        tunnel.call(uri).await.map_err(|error| tcp_fault(&error))
+    }
+}
+
+/// The proxies of the environment, if it names any.
+fn proxies() -> Option<Arc<Matcher>> {
+    const NAMES: [&str; 6] = [
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ];
+    NAMES
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+        .then(|| Arc::new(Matcher::from_env()))
+}
+
+fn with_scheme(uri: &Uri, scheme: &str) -> Option<Uri> {
+    Uri::builder()
+        .scheme(scheme)
+        .authority(uri.authority()?.clone())
+        .path_and_query("/")
+        .build()
+        .ok()
+}
+
+fn server_name(uri: &Uri) -> Result<ServerName<'static>, ConnectFault> {
+    let host = uri.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(host.to_owned()).map_err(|error| ConnectFault::new("tls", error))
+}
+
+/// The connection under TLS, and whether both sides chose HTTP/2.
+async fn encrypt(
+    io: TokioIo<Box<dyn Io>>,
+    config: &ClientConfig,
+    name: ServerName<'static>,
+    alpn: &[&[u8]],
+) -> Result<(TokioIo<Box<dyn Io>>, bool), ConnectFault> {
+    let mut config = config.clone();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, io.into_inner())
+        .await
+        .map_err(|error| tls_fault(&error))?;
+    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((TokioIo::new(Box::new(stream)), h2))
+}
+
+/// The way to a proxy, as the tunnel wants it.
+struct ToProxy(Connector);
+
+impl Service<Uri> for ToProxy {
+    type Response = TokioIo<Box<dyn Io>>;
+    type Error = ConnectFault;
+    type Future = Pending<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.0.clone();
+        Box::pin(async move { connector.to_proxy(uri).await })
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Conn;
+    type Error = ConnectFault;
+    type Future = Pending<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.tcp.poll_ready(cx).map_err(|error| tcp_fault(&error))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.clone();
+        // Hosts that do not answer must not speak for others.
+        let shares = matches!(*self.security, Security::Fixed(_));
+        Box::pin(async move {
+            let timed_out = Arc::clone(&connector.timed_out);
+            let recent = timed_out
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            if let Some((at, fault)) = recent
+                && at.elapsed() < SHARED_FOR
+            {
+                return Err(fault);
+            }
+            let limit = connector.limit;
+            timeout(limit, connector.connect(uri))
+                .await
+                .unwrap_or_else(|_| {
+                    let fault =
+                        ConnectFault::new("timeout", format!("no connection within {limit:?}"));
+                    if shares {
+                        let mut last = timed_out.lock().unwrap_or_else(PoisonError::into_inner);
+                        *last = Some((Instant::now(), fault.clone()));
+                    }
+                    Err(fault)
+                })
+        })
+    }
+}
+
+/// A connection, and what its user must know of it.
+pub(crate) struct Conn {
+    io: TokioIo<Box<dyn Io>>,
+    h2: bool,
+    proxied: bool,
+}
+
+impl Connection for Conn {
+    fn connected(&self) -> Connected {
+        let connected = Connected::new().proxy(self.proxied);
+        if self.h2 {
+            connected.negotiated_h2()
+        } else {
+            connected
+        }
+    }
+}
+
+impl Read for Conn {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Conn {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+}
+
+fn tcp_fault(error: &(dyn StdError + 'static)) -> ConnectFault {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(fault) = error.downcast_ref::<ConnectFault>() {
+            return fault.clone();
+        }
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            let detail = match io.kind() {
+                io::ErrorKind::ConnectionRefused => "refused",
+                io::ErrorKind::TimedOut => "timeout",
+                _ => "other",
+            };
+            return ConnectFault::new(detail, io);
+        }
+        cause = error.source();
+    }
+    ConnectFault::new("other", error)
+}
+
+fn tls_fault(error: &io::Error) -> ConnectFault {
+    // A reset in the middle of a handshake is a fault of the network, not of a certificate.
+    let of_tls = error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>());
+    ConnectFault::new(if of_tls { "tls" } else { "other" }, error)
+}
+
+/// The system's resolver, with an error that can be told from others.
+#[derive(Clone)]
+struct Resolver;
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = ConnectFault;
+    type Future = Pending<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let found: Vec<_> = found
+                .map_err(|error| ConnectFault::new("dns", error))?
+                .collect();
+            Ok(found.into_iter())
+        })
+    }
+}
