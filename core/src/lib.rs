@@ -28,6 +28,8 @@ pub mod tokens;
 pub mod transport;
 pub mod types;
 
-pub use client::{Client, CompletionStream, Config, EstimateOptions, Secret, TokenCount};
+pub use client::{
+    Client, CompletionStream, Config, EstimateOptions, Explanation, Secret, TokenCount,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use types::*;

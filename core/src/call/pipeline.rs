@@ -10,16 +10,18 @@ use std::time::Duration;
 use crate::client::Core;
 use crate::client::route::Route;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::Counters;
-use crate::retry::{Decision, Evidence, Pushback, Situation, Spent, classify, decide};
+use crate::observe::{Counters, Recorder};
+use crate::retry::{Decision, Evidence, Pushback, Situation, Spent, Verdict, classify, decide};
 use crate::transport::http::Phase;
 use crate::transport::timer::IdleTimer;
-use crate::types::{Attempt, CallOptions};
+use crate::types::{Attempt, CallOptions, TraceStep};
 
 /// What a flight has done so far; its callers read it when their own time runs out.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) phase: Phase,
+    /// What was decided on the way, if one of the callers asked for it.
+    pub(crate) trace: Recorder,
     attempts: Mutex<Vec<Attempt>>,
     /// The latest moment anybody waits for, in nanoseconds of the client's clock; 0 while none is set.
     deadline: AtomicU64,
@@ -180,11 +182,22 @@ impl Flight {
                     record.status = success.status;
                     record.upstream_request_id = success.upstream_request_id;
                     self.progress.push(record);
+                    self.progress.trace.note(&*core.clock, || {
+                        TraceStep::new("attempt", "ok").attempt(counted)
+                    });
                     return Ok(success.value);
                 }
                 Err(failure) => failure,
             };
-            let error = failure.error;
+            let mut error = failure.error;
+            self.progress.trace.note(&*core.clock, || {
+                TraceStep::new("attempt", "failed")
+                    .why(error.kind().name())
+                    .attempt(counted)
+            });
+            if let Some(theirs) = error.fields_mut().trace.take() {
+                self.progress.trace.adopt(*theirs, "orchestrator");
+            }
             record.error = Some(error.kind());
             record.status = error.fields().http_status;
             record
@@ -221,6 +234,19 @@ impl Flight {
                     random: &*core.random,
                 },
             );
+            self.progress.trace.note(&*core.clock, || match &decision {
+                Decision::GiveUp { why } => {
+                    TraceStep::new("retry", "gives_up").why(why.map_or("final", |why| why.name()))
+                }
+                Decision::Transparent => TraceStep::new("retry", "at_once").why("not_processed"),
+                Decision::Refresh => TraceStep::new("retry", "at_once").why("credential"),
+                Decision::Retry { delay, .. } => TraceStep::new("retry", "waits")
+                    .why(match verdict {
+                        Verdict::Retry { throttle: true } => "throttle",
+                        _ => "transient",
+                    })
+                    .wait_ms(millis(*delay)),
+            });
             match decision {
                 Decision::GiveUp { why } => {
                     return Err(self.dress(error, why.map(|why| why.name())));

@@ -2,7 +2,7 @@
 //!
 //! Everything up to the wait happens on the caller's thread without a task, so that a hit or a mistake costs no hop.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::completion_stream::CompletionStream;
@@ -15,16 +15,16 @@ use crate::call::attempt::{Outgoing, Whole, Wire};
 use crate::call::flight::{Join, Subscriber, Want};
 use crate::call::key::{self, Key, Place};
 use crate::call::orchestrated::seen_from_here;
-use crate::call::pipeline::{Flight, micros, millis};
+use crate::call::pipeline::{Flight, Progress, micros, millis};
 use crate::call::stream::{EventLog, Events};
 use crate::call::validate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::Counters;
+use crate::observe::{Counters, Nearness, Recorder};
 use crate::provider;
 use crate::transport::timer::IdleTimer;
 use crate::types::{
     CacheOutcome, CacheStatus, CacheTier, CallOptions, Completion, CompletionRequest, Cost,
-    CostStatus, NanoUsd, Timing,
+    CostStatus, NanoUsd, Timing, Trace, TraceStep,
 };
 
 /// A checked call, before it leaves the caller's thread.
@@ -38,6 +38,25 @@ pub(crate) struct Prepared {
     pub(crate) started: Duration,
     pub(crate) deadline: Duration,
     pub(crate) request_id: String,
+    pub(crate) deterministic: bool,
+    /// What was decided on the caller's side, and the flight where the rest was.
+    pub(crate) trace: Recorder,
+    pub(crate) flown: OnceLock<Arc<Progress>>,
+}
+
+impl Prepared {
+    /// The decisions so far, if anybody asked for them.
+    fn traced(&self) -> Option<Box<Trace>> {
+        if !self.trace.is_on() {
+            return None;
+        }
+        let mut trace = Trace::default();
+        self.trace.copy_to(&mut trace, self.started);
+        if let Some(flown) = self.flown.get() {
+            flown.trace.copy_to(&mut trace, self.started);
+        }
+        Some(Box::new(trace))
+    }
 }
 
 impl Client {
@@ -193,7 +212,7 @@ impl Core {
         Ok(started.saturating_add(Duration::from_millis(total)))
     }
 
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         request: Arc<CompletionRequest>,
         options: Arc<CallOptions>,
@@ -213,6 +232,10 @@ impl Core {
         let deadline = self.deadline(started, &options)?;
         let deterministic = policy::is_deterministic(&request, provider == "local");
         let key = self.key(&route, model, &request);
+        let trace = Recorder::default();
+        if options.trace.unwrap_or(self.config.trace) {
+            trace.turn_on();
+        }
         if let Some(max_cost) = options.max_cost {
             self.check_cost(&request, &options, max_cost)?;
         }
@@ -226,7 +249,41 @@ impl Core {
             key,
             started,
             deadline,
+            deterministic,
+            trace,
+            flown: OnceLock::new(),
         })
+    }
+
+    /// How this call stands to the traced ones before it.
+    pub(super) fn nearness(&self, call: &Prepared, remember: bool) -> Nearness {
+        let route = &call.route;
+        let (_, model) = call.request.model.split_once('/').unwrap_or_default();
+        let model = if route.is_orchestrator {
+            &call.request.model
+        } else {
+            model
+        };
+        let place = self.place(route, &route.endpoint, model);
+        self.near_misses
+            .compare(call.key, &place, &call.request, remember)
+    }
+
+    /// The step of a call's trace that says what came of the look into the cache.
+    pub(super) fn cache_step(&self, call: &Prepared, found: bool, remember: bool) -> TraceStep {
+        if found {
+            return TraceStep::new("cache", "hit").why("memory");
+        }
+        if !call.cache.read {
+            let why = policy::bypass_reason(&self.config, &call.options);
+            return TraceStep::new("cache", "bypass").why(why);
+        }
+        let step = TraceStep::new("cache", "miss");
+        match self.nearness(call, remember) {
+            Nearness::Unknown => step.why("unknown"),
+            Nearness::Same => step.why("not_kept"),
+            Nearness::Differs(fields) => step.why("differs").fields(fields),
+        }
     }
 
     /// What the memory has for this call: its own answer, or the folded answer of the same stream.
@@ -240,7 +297,11 @@ impl Core {
     }
 
     fn look_up_first(&self, call: &Prepared, keys: [Key; 2]) -> Option<(Arc<Entry>, Key)> {
-        let memory = self.memory.as_ref().filter(|_| call.cache.read)?;
+        let Some(memory) = self.memory.as_ref().filter(|_| call.cache.read) else {
+            call.trace
+                .note(&*self.clock, || self.cache_step(call, false, false));
+            return None;
+        };
         let max_age = call.options.cache.max_age_ms.map(Duration::from_millis);
         let found = keys
             .into_iter()
@@ -253,6 +314,9 @@ impl Core {
             },
             1,
         );
+        call.trace.note(&*self.clock, || {
+            self.cache_step(call, found.is_some(), true)
+        });
         found
     }
 
@@ -280,6 +344,7 @@ impl Core {
             overhead_us: total,
             ..Timing::default()
         };
+        answer.trace = call.traced();
         answer
     }
 
@@ -303,12 +368,20 @@ impl Core {
         let deadline = Some(call.deadline);
         let (subscriber, log) = if call.coalesce {
             match self.flights.join(key.0, want, deadline)? {
-                Join::Joined(subscriber) => return Ok(subscriber),
+                Join::Joined(subscriber) => {
+                    self.follow(call, &subscriber, "joined");
+                    return Ok(subscriber);
+                }
                 Join::Started(subscriber, log) => (subscriber, log),
             }
         } else {
             self.flights.start_private(want, deadline)?
         };
+        self.follow(
+            call,
+            &subscriber,
+            if call.coalesce { "started" } else { "alone" },
+        );
         let flight = self.flight(call, &subscriber);
         let request = Arc::clone(&call.request);
         let (store, key) = (call.cache.write, key);
@@ -321,6 +394,30 @@ impl Core {
             log.finish(outcome);
         });
         Ok(subscriber)
+    }
+
+    /// Notes which flight the call is on, so that its decisions are in the call's trace too.
+    fn follow<E: Clone + Send, T: Clone + Send>(
+        &self,
+        call: &Prepared,
+        subscriber: &Subscriber<E, T>,
+        outcome: &'static str,
+    ) {
+        if !call.trace.is_on() {
+            return;
+        }
+        subscriber.progress().trace.turn_on();
+        let _ = call.flown.set(Arc::clone(subscriber.progress()));
+        call.trace.note(&*self.clock, || {
+            let step = TraceStep::new("flight", outcome);
+            match outcome {
+                "alone" if call.options.coalesce == Some(false) || call.deterministic => {
+                    step.why("coalesce_off")
+                }
+                "alone" => step.why("not_deterministic"),
+                _ => step,
+            }
+        });
     }
 
     fn flight<E: Clone + Send, T: Clone + Send>(
@@ -394,6 +491,7 @@ impl Core {
             .map(|attempt| attempt.duration_us + attempt.delay_ms * 1000)
             .sum();
         answer.timing.total_us = total;
+        answer.trace = call.traced();
         answer.timing.overhead_us = if joined {
             0
         } else {
@@ -413,6 +511,7 @@ impl Core {
             fields
                 .provider
                 .get_or_insert_with(|| call.route.name.clone());
+            fields.trace = call.traced();
         })
     }
 }
@@ -468,6 +567,13 @@ impl Flight {
             let traits = self.core.traits(&self.route, &request.model);
             provider::encode_completion(self.route.api, &request, model, &traits, streamed)?.into()
         };
+        if !wire.dropped_params.is_empty() {
+            self.progress.trace.note(&*self.core.clock, || {
+                TraceStep::new("parameters", "dropped")
+                    .why("model")
+                    .fields(wire.dropped_params.clone())
+            });
+        }
         let call = Outgoing { request, wire };
         let deadline = || log.latest_deadline();
         let (mut completion, events) = if streamed {
@@ -488,6 +594,15 @@ impl Flight {
         };
         self.settle(&call, &mut completion);
         let completion = Arc::new(completion);
+        self.progress.trace.note(&*self.core.clock, || {
+            if store.is_none() || self.core.memory.is_none() {
+                TraceStep::new("store", "not_stored").why("policy")
+            } else if !policy::may_store(&completion) || (streamed && events.is_none()) {
+                TraceStep::new("store", "not_stored").why("incomplete")
+            } else {
+                TraceStep::new("store", "stored").why("memory")
+            }
+        });
         if let (Some(key), Some(memory)) = (store, &self.core.memory)
             && policy::may_store(&completion)
             && (!streamed || events.is_some())
@@ -542,6 +657,9 @@ impl Flight {
             attempts.append(&mut completion.attempts);
             completion.attempts = attempts;
             seen_from_here(&mut completion.cache.tier);
+            if let Some(trace) = completion.trace.take() {
+                self.progress.trace.adopt(*trace, "orchestrator");
+            }
             self.core.count_spent(&completion.cost);
             return;
         }

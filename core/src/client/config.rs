@@ -40,6 +40,8 @@ pub struct Config {
     pub prices: Option<std::path::PathBuf>,
     /// Trust and proxies.
     pub tls: Tls,
+    /// Whether answers and errors tell why they came out as they did; a call may say otherwise.
+    pub trace: bool,
     /// For tests only.
     #[serde(skip_serializing_if = "Testing::is_off")]
     pub testing: Testing,

@@ -4,6 +4,7 @@ mod calls;
 mod completion_stream;
 pub mod config;
 mod embed;
+mod explain;
 mod info;
 mod money;
 pub mod presets;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use completion_stream::CompletionStream;
 pub use config::Config;
 pub(crate) use config::read_file;
+pub use explain::{CachePlan, Explanation, ParameterPlan, RoutePlan, SharingPlan};
 pub use money::EstimateOptions;
 pub use secret::Secret;
 pub use tokens::TokenCount;
@@ -25,7 +27,7 @@ use crate::cache::memory::Memory;
 use crate::call::flight::{self, Flights};
 use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{Counters, Stats};
+use crate::observe::{Counters, NearMisses, Stats};
 use crate::retry::{
     Backoff, Clock, QuotaSettings, Random, RetryPolicy, RetryQuota, ScaledClock, SeededRandom,
     SystemClock,
@@ -69,6 +71,7 @@ pub(crate) struct Core {
     pub(crate) quotas: RetryQuota,
     pub(crate) policy: RetryPolicy,
     pub(crate) counters: Counters,
+    pub(crate) near_misses: NearMisses,
     pub(crate) memory: Option<Memory>,
     pub(crate) flights: CompletionFlights,
     pub(crate) embeddings: EmbeddingFlights,
@@ -187,6 +190,7 @@ impl Client {
                     longest_hint: Duration::from_millis(config.retry.max_retry_after_ms),
                 },
                 counters: Counters::default(),
+                near_misses: NearMisses::default(),
                 memory: config
                     .cache
                     .enabled

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Content, Cost, Extra, Message, NanoUsd, Part, ReasoningPart, Role, ToolCall, Usage};
+use super::{
+    Content, Cost, Extra, Message, NanoUsd, Part, ReasoningPart, Role, ToolCall, Trace, Usage,
+};
 
 /// A finished answer, with what it used, what it cost and how it came about.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct Completion {
     /// Parameters that were left out because the model does not take them, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dropped_params: Vec<String>,
+    /// Why the call came out as it did, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
     /// Fields of the vendor's answer that are unknown here (`system_fingerprint`, `logprobs` …).
     #[serde(skip_serializing_if = "Extra::is_empty")]
     pub extra: Extra,

@@ -49,6 +49,9 @@ pub struct CallOptions {
     /// W3C trace context of the caller, passed on to the upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Whether the answer, or the error, tells why the call came out as it did (`trace`); absent means as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<bool>,
 }
 
 /// How one call uses the caches.

@@ -234,6 +234,22 @@ impl Gen {
         }
     }
 
+    fn trace(&mut self) -> Trace {
+        Trace {
+            steps: self.list(|g| TraceStep {
+                at_us: g.int(),
+                stage: g.text().into(),
+                outcome: g.text().into(),
+                why: g.option(Self::text).map(Into::into),
+                fields: g.list(Self::text),
+                wait_ms: g.option(Self::int),
+                attempt: g.option(|g| g.bits() as u32),
+                by: g.option(Self::text).map(Into::into),
+            }),
+            omitted: self.bits() as u32,
+        }
+    }
+
     /// Options as an orchestrator takes them from a caller: without those that only the direct road has.
     pub(crate) fn options(&mut self) -> CallOptions {
         CallOptions {
@@ -255,6 +271,7 @@ impl Gen {
             max_cost: self.option(|g| NanoUsd(g.int())),
             prices: None,
             traceparent: None,
+            trace: self.option(Self::flag),
         }
     }
 
@@ -371,6 +388,7 @@ impl Gen {
             upstream_request_id: self.option(Self::text),
             timing: self.timing(),
             dropped_params: self.list(Self::text),
+            trace: self.option(|g| Box::new(g.trace())),
             extra: self.fields(),
         }
     }
@@ -460,6 +478,7 @@ impl Gen {
             request_id: self.text(),
             upstream_request_id: self.option(Self::text),
             timing: self.timing(),
+            trace: self.option(|g| Box::new(g.trace())),
         }
     }
 
@@ -493,6 +512,7 @@ impl Gen {
             billed: self.of(&[Billed::No, Billed::Maybe, Billed::Yes]),
             attempts: self.list(Self::attempt),
             partial: self.option(|g| Box::new(g.completion())),
+            trace: self.option(|g| Box::new(g.trace())),
             source: None,
         })
     }

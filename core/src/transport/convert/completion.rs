@@ -9,7 +9,7 @@ use super::{
 use crate::error::ErrorKind;
 use crate::types::{
     Attempt, CacheOutcome, CacheStatus, CacheTier, Completion, FinishReason, NanoUsd, OutputPart,
-    Timing,
+    Timing, Trace, TraceStep,
 };
 
 impl From<&Completion> for pb::Completion {
@@ -32,6 +32,7 @@ impl From<&Completion> for pb::Completion {
             upstream_request_id,
             timing,
             dropped_params,
+            trace,
             extra,
         } = completion;
         Self {
@@ -52,6 +53,7 @@ impl From<&Completion> for pb::Completion {
             upstream_request_id: upstream_request_id.clone(),
             timing: Some(timing.into()),
             dropped_params: dropped_params.clone(),
+            trace: trace.as_deref().map(Into::into),
             extra_json: extra_text(extra),
         }
     }
@@ -80,6 +82,7 @@ impl TryFrom<pb::Completion> for Completion {
             timing,
             dropped_params,
             extra_json,
+            trace,
         } = completion;
         Ok(Self {
             id,
@@ -99,6 +102,7 @@ impl TryFrom<pb::Completion> for Completion {
             upstream_request_id,
             timing: timing.unwrap_or_default().into(),
             dropped_params,
+            trace: trace.map(|trace| Box::new(trace.into())),
             extra: read_extra(&extra_json, "extra")?,
         })
     }
@@ -291,5 +295,72 @@ impl From<pb::Timing> for Timing {
             total_us,
             overhead_us,
         }
+    }
+}
+
+impl From<&Trace> for pb::Trace {
+    fn from(trace: &Trace) -> Self {
+        let Trace { steps, omitted } = trace;
+        Self {
+            steps: steps
+                .iter()
+                .map(|step| {
+                    let TraceStep {
+                        at_us,
+                        stage,
+                        outcome,
+                        why,
+                        fields,
+                        wait_ms,
+                        attempt,
+                        by,
+                    } = step;
+                    pb::TraceStep {
+                        at_us: *at_us,
+                        stage: stage.clone().into_owned(),
+                        outcome: outcome.clone().into_owned(),
+                        why: why.clone().map(Into::into),
+                        fields: fields.clone(),
+                        wait_ms: *wait_ms,
+                        attempt: *attempt,
+                        by: by.clone().map(Into::into),
+                    }
+                })
+                .collect(),
+            omitted: *omitted,
+        }
+    }
+}
+
+impl From<pb::Trace> for Trace {
+    fn from(trace: pb::Trace) -> Self {
+        let pb::Trace { steps, omitted } = trace;
+        let mut trace = Self {
+            omitted,
+            ..Self::default()
+        };
+        for step in steps {
+            let pb::TraceStep {
+                at_us,
+                stage,
+                outcome,
+                why,
+                fields,
+                wait_ms,
+                attempt,
+                by,
+            } = step;
+            trace.push(TraceStep {
+                at_us,
+                stage: stage.into(),
+                outcome: outcome.into(),
+                why: why.map(Into::into),
+                fields,
+                wait_ms,
+                attempt,
+                by: by.map(Into::into),
+            });
+        }
+        trace
     }
 }

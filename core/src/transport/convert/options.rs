@@ -25,6 +25,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         max_cost,
         prices: _,
         traceparent: _,
+        trace,
     } = options;
     let CacheOptions {
         no_cache,
@@ -49,6 +50,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         stream_idle_timeout_ms: *stream_idle_timeout_ms,
         max_attempts: *max_attempts,
         first_event_timeout_ms: None,
+        trace: *trace,
     }
 }
 
@@ -68,6 +70,7 @@ impl From<pb::CallOptions> for CallOptions {
             stream_idle_timeout_ms,
             max_attempts,
             first_event_timeout_ms,
+            trace,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -92,6 +95,7 @@ impl From<pb::CallOptions> for CallOptions {
             idempotency_key,
             tags,
             max_cost: max_cost_nano_usd.map(NanoUsd),
+            trace,
             ..Self::default()
         }
     }
