@@ -21,6 +21,7 @@ pub mod call;
 pub mod client;
 pub mod cost;
 pub mod error;
+mod limit;
 pub mod observe;
 pub mod provider;
 pub mod retry;

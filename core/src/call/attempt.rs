@@ -86,6 +86,7 @@ impl Flight {
         phase: &Phase,
     ) -> Result<Response, Failure> {
         if response.status.is_success() {
+            self.learn(&response.headers, None);
             return Ok(response);
         }
         let body = response.error_body(phase).await;
@@ -96,6 +97,10 @@ impl Flight {
         let fields = error.fields_mut();
         fields.retry_after_ms =
             crate::retry::hint(headers, self.core.clock.wall()).map(super::pipeline::millis);
+        let throttled = matches!(fields.kind, ErrorKind::RateLimited | ErrorKind::Overloaded)
+            && matches!(fields.http_status, Some(429 | 529));
+        let hint = fields.retry_after_ms.filter(|_| throttled);
+        self.learn(headers, hint.map(Duration::from_millis));
         if fields.upstream_request_id.is_none() {
             fields.upstream_request_id = request_id(headers);
         }

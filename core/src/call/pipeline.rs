@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::pace::{Asked, Pace};
 use crate::client::Core;
 use crate::client::route::Route;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +23,9 @@ pub(crate) struct Progress {
     pub(crate) phase: Phase,
     /// What was decided on the way, if one of the callers asked for it.
     pub(crate) trace: Recorder,
+    pub(crate) pace: Pace,
+    /// Time spent waiting for a turn before tries, in microseconds.
+    queued_us: AtomicU64,
     attempts: Mutex<Vec<Attempt>>,
     /// The latest moment anybody waits for, in nanoseconds of the client's clock; 0 while none is set.
     deadline: AtomicU64,
@@ -39,6 +43,14 @@ impl Progress {
         Some(self.deadline.load(Relaxed))
             .filter(|nanos| *nanos > 0)
             .map(Duration::from_nanos)
+    }
+
+    pub(crate) fn queued(&self, micros: u64) {
+        self.queued_us.fetch_add(micros, Relaxed);
+    }
+
+    pub(crate) fn queued_us(&self) -> u64 {
+        self.queued_us.load(Relaxed)
     }
 
     fn push(&self, attempt: Attempt) {
@@ -115,6 +127,7 @@ pub(crate) struct Flight {
     pub(crate) progress: Arc<Progress>,
     pub(crate) idempotency_key: String,
     pub(crate) request_id: String,
+    pub(crate) asked: Asked,
 }
 
 impl Flight {
@@ -146,7 +159,15 @@ impl Flight {
         let mut transparent_used = false;
         let mut delay = Duration::ZERO;
         let mut spent: Option<Spent> = None;
+        let mut last: Option<Error> = None;
         loop {
+            if let Err(refused) = self.pace(deadline()).await {
+                // The last real error says more than that another try would have had to wait.
+                return Err(match last {
+                    Some(last) => self.dress(last, Some("pace")),
+                    None => self.dress(refused, None),
+                });
+            }
             counted = counted.saturating_add(1);
             Counters::add(&core.counters.attempts, 1);
             let started = core.clock.now();
@@ -261,6 +282,7 @@ impl Flight {
                     permit,
                 } => {
                     delay = wait;
+                    last = Some(error);
                     core.clock.sleep(wait).await;
                     // Until here the retry was not sent: dropping the permit gives its cost back.
                     spent = Some(permit.sent());

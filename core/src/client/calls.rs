@@ -15,6 +15,7 @@ use crate::call::attempt::{Outgoing, Whole, Wire};
 use crate::call::flight::{Join, Subscriber, Want};
 use crate::call::key::{self, Key, Place};
 use crate::call::orchestrated::seen_from_here;
+use crate::call::pace::Asked;
 use crate::call::pipeline::{Flight, Progress, micros, millis};
 use crate::call::stream::{EventLog, Events};
 use crate::call::validate;
@@ -432,6 +433,7 @@ impl Core {
             progress: Arc::clone(subscriber.progress()),
             idempotency_key: self.idempotency_key(&call.options),
             request_id: call.request_id.clone(),
+            asked: Asked::Completion(Arc::clone(&call.request)),
         }
     }
 
@@ -495,7 +497,9 @@ impl Core {
         answer.timing.overhead_us = if joined {
             0
         } else {
-            total.saturating_sub(elsewhere)
+            total
+                .saturating_sub(elsewhere)
+                .saturating_sub(answer.timing.queue_us)
         };
         answer.timing.first_token_us =
             first_token.map(|at| micros(at.saturating_sub(call.started)));
@@ -668,6 +672,7 @@ impl Flight {
             .dropped_params
             .clone_from(&call.wire.dropped_params);
         completion.attempts = self.progress.attempts();
+        completion.timing.queue_us = self.progress.queued_us();
         completion.upstream_request_id = completion
             .attempts
             .last()

@@ -30,6 +30,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// When and how often to try again.
     pub retry: Retry,
+    /// Whether calls wait where a provider has said that nothing is left.
+    pub pacing: Pacing,
     /// The memory cache.
     pub cache: Cache,
     /// Which calls may share a flight.
@@ -158,6 +160,27 @@ impl Default for Retry {
             throttle_base_ms: 1_000,
             max_backoff_ms: 20_000,
             max_retry_after_ms: 120_000,
+        }
+    }
+}
+
+/// Whether calls wait where a provider has said that nothing is left (`x-ratelimit-*`, `anthropic-ratelimit-*`,
+/// `retry-after`) instead of being refused by it. Providers that say nothing are never waited for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Pacing {
+    /// Whether they do.
+    pub enabled: bool,
+    /// Most calls that wait for one model; more are refused with `overloaded`.
+    pub max_waiting: u64,
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_waiting: 10_000,
         }
     }
 }

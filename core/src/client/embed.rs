@@ -9,6 +9,7 @@ use crate::cache::memory::{Entry, Value};
 use crate::cache::policy;
 use crate::call::flight::{Join, Want};
 use crate::call::key;
+use crate::call::pace::Asked;
 use crate::call::pipeline::{Flight, Progress, micros, millis};
 use crate::call::validate;
 use crate::error::Result;
@@ -138,6 +139,7 @@ impl Core {
                     progress: Arc::clone(subscriber.progress()),
                     idempotency_key: self.idempotency_key(&options),
                     request_id: request_id.clone(),
+                    asked: Asked::Embedding(Arc::clone(&request)),
                 });
                 let (request, store) = (Arc::clone(&request), cache.write.then_some(key));
                 let log = Arc::new(log);
@@ -221,6 +223,7 @@ impl Flight {
     fn settle_direct(&self, request: &EmbeddingRequest, answer: &mut EmbeddingResponse) {
         answer.model.clone_from(&request.model);
         answer.attempts = self.progress.attempts();
+        answer.timing.queue_us = self.progress.queued_us();
         answer.upstream_request_id = answer
             .attempts
             .last()

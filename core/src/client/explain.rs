@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::config::ProviderKind;
 use super::{Client, EstimateOptions};
 use crate::cache::policy;
+use crate::call::pace::Asked;
 use crate::call::pipeline::millis;
 use crate::call::validate;
 use crate::cost::Estimate;
@@ -34,6 +35,8 @@ pub struct Explanation {
     pub cache: CachePlan,
     /// Whether it would share a flight.
     pub sharing: SharingPlan,
+    /// How long it would wait for its provider's limit, in milliseconds, as far as known.
+    pub pace_ms: u64,
     /// What would become of its parameters.
     pub parameters: ParameterPlan,
     /// Time for the whole call, in milliseconds.
@@ -229,6 +232,15 @@ impl Client {
                 allowed: call.coalesce,
                 under_way,
             },
+            pace_ms: route
+                .pace
+                .as_deref()
+                .and_then(|lane| {
+                    let pacer = lane.pacer(&request.model)?;
+                    let amounts = Asked::Completion(Arc::clone(request)).amounts();
+                    Some(millis(pacer.would_wait(&amounts, lane.now())))
+                })
+                .unwrap_or(0),
             parameters,
             timeout_ms: options.timeout_ms.unwrap_or(core.config.timeouts.total_ms),
             max_attempts: options

@@ -10,6 +10,7 @@ use super::config::ProviderKind;
 use super::route::Route;
 use super::{Client, Core};
 use crate::call::attempt::{request_id, unreadable};
+use crate::call::pace::Asked;
 use crate::call::pipeline::{Failure, Flight, Progress, Success, Try, micros};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider;
@@ -108,6 +109,7 @@ impl Core {
             progress: Arc::new(Progress::default()),
             idempotency_key: String::new(),
             request_id: format!("ossai-{}", self.uuid()),
+            asked: Asked::Nothing,
         };
         let end = self
             .clock

@@ -11,6 +11,7 @@ use super::presets::{self, Preset};
 use super::secret::Secret;
 use crate::cost::usage::{UsageApi, usage_api};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limit::{self, Lane};
 use crate::provider::Api;
 
 /// The `anthropic-version` this was written against; servers that only speak its shape know the older one.
@@ -38,6 +39,8 @@ pub(crate) struct Route {
     pub(crate) is_orchestrator: bool,
     /// Whether it is OpenAI itself and not a server that speaks like it.
     pub(crate) is_openai: bool,
+    /// What its upstream says of its limits; `None` where nobody paces.
+    pub(crate) pace: Option<Arc<Lane>>,
 }
 
 impl Route {
@@ -68,13 +71,13 @@ impl Routes {
         for (name, provider) in &config.providers {
             routes.insert(
                 name.clone(),
-                Arc::new(route(name, provider, presets::preset(name))?),
+                Arc::new(paced(route(name, provider, presets::preset(name))?, config)),
             );
         }
         for preset in presets::PRESETS {
             if !routes.contains_key(preset.name) {
                 let route = route(preset.name, &ProviderConfig::default(), Some(preset))?;
-                routes.insert(preset.name.to_owned(), Arc::new(route));
+                routes.insert(preset.name.to_owned(), Arc::new(paced(route, config)));
             }
         }
         let orchestrator = config
@@ -142,7 +145,17 @@ fn orchestrator(endpoint: &str, config: &Config) -> Route {
         missing_key: None,
         is_orchestrator: true,
         is_openai: false,
+        pace: None,
     }
+}
+
+/// The route with the pacing all clients of the process share for it.
+fn paced(mut route: Route, config: &Config) -> Route {
+    if config.pacing.enabled && route.kind != ProviderKind::Local {
+        let factor = config.testing.time_scale.unwrap_or(1).max(1);
+        route.pace = Some(limit::lane(&route.base_url, &route.credential, factor));
+    }
+    route
 }
 
 fn env(name: &str) -> Option<String> {
@@ -297,6 +310,7 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
         missing_key,
         is_orchestrator: false,
         is_openai: name == "openai" && is_own,
+        pace: None,
     })
 }
 

@@ -49,6 +49,10 @@ pub struct CallOptions {
     /// W3C trace context of the caller, passed on to the upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// From -10 to 10, 0 when absent: where calls wait for a provider's limit, each step puts this one as far ahead as if
+    /// it had come 10 s earlier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
     /// Whether the answer, or the error, tells why the call came out as it did (`trace`); absent means as configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<bool>,

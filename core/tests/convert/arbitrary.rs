@@ -272,6 +272,7 @@ impl Gen {
             prices: None,
             traceparent: None,
             trace: self.option(Self::flag),
+            priority: self.option(|g| g.bits() as i32),
         }
     }
 

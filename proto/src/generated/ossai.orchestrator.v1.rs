@@ -791,6 +791,10 @@ pub struct CallOptions {
     /// Whether the answer, or the error, tells why the call came out as it did; absent means as configured.
     #[prost(bool, optional, tag = "12")]
     pub trace: ::core::option::Option<bool>,
+    /// From -10 to 10, 0 when absent: where calls wait for a provider's limit, each step puts this one as far ahead as if it
+    /// had come 10 s earlier.
+    #[prost(int32, optional, tag = "13")]
+    pub priority: ::core::option::Option<i32>,
 }
 /// How one call uses the caches.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -26,6 +26,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         prices: _,
         traceparent: _,
         trace,
+        priority,
     } = options;
     let CacheOptions {
         no_cache,
@@ -51,6 +52,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         max_attempts: *max_attempts,
         first_event_timeout_ms: None,
         trace: *trace,
+        priority: *priority,
     }
 }
 
@@ -71,6 +73,7 @@ impl From<pb::CallOptions> for CallOptions {
             max_attempts,
             first_event_timeout_ms,
             trace,
+            priority,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -96,6 +99,7 @@ impl From<pb::CallOptions> for CallOptions {
             tags,
             max_cost: max_cost_nano_usd.map(NanoUsd),
             trace,
+            priority,
             ..Self::default()
         }
     }
