@@ -30,7 +30,7 @@ pub mod transport;
 pub mod types;
 
 pub use client::{
-    Client, CompletionStream, Config, EstimateOptions, Explanation, Secret, TokenCount,
+    Client, CompletionStream, Config, Credential, EstimateOptions, Explanation, Secret, TokenCount,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use types::*;

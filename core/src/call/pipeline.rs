@@ -85,6 +85,8 @@ pub(crate) struct Failure {
     pub(crate) unprocessed: bool,
     /// An event had already reached the caller.
     pub(crate) committed: bool,
+    /// The number of the credential it was refused with, where that came from a callback.
+    pub(crate) credential: Option<u64>,
 }
 
 impl From<Error> for Failure {
@@ -96,6 +98,7 @@ impl From<Error> for Failure {
             exhausted: false,
             unprocessed: false,
             committed: false,
+            credential: None,
         }
     }
 }
@@ -157,6 +160,7 @@ impl Flight {
             .bucket(&self.route.origin, core.config.tenant.as_deref());
         let mut counted = 0_u32;
         let mut transparent_used = false;
+        let mut refreshed = false;
         let mut delay = Duration::ZERO;
         let mut spent: Option<Spent> = None;
         let mut last: Option<Error> = None;
@@ -234,7 +238,7 @@ impl Flight {
                     pushback: failure.pushback,
                     unprocessed: failure.unprocessed,
                     transparent_used,
-                    refreshable: false,
+                    refreshable: failure.credential.is_some() && !refreshed,
                 },
             );
             let now = core.clock.now();
@@ -272,7 +276,20 @@ impl Flight {
                 Decision::GiveUp { why } => {
                     return Err(self.dress(error, why.map(|why| why.name())));
                 }
-                Decision::Transparent | Decision::Refresh => {
+                Decision::Refresh => {
+                    refreshed = true;
+                    delay = Duration::ZERO;
+                    counted = counted.saturating_sub(1);
+                    if let (Some(live), Some(refused)) = (&self.route.live, failure.credential) {
+                        if live.refresh(refused).await.is_err() {
+                            return Err(self.dress(error, Some("credential")));
+                        }
+                        self.progress
+                            .trace
+                            .note(&*core.clock, || TraceStep::new("credential", "refreshed"));
+                    }
+                }
+                Decision::Transparent => {
                     transparent_used = true;
                     delay = Duration::ZERO;
                     counted = counted.saturating_sub(1);

@@ -166,6 +166,7 @@ impl Flight {
         }
         let mut headers = self.route.headers.clone();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let credential = self.authorise(&mut headers).await?;
         let request = Request {
             method: Method::GET,
             url,
@@ -177,7 +178,13 @@ impl Flight {
             .http()?
             .send(request, self.limits(), phase)
             .await?;
-        let mut response = self.checked(response, phase).await?;
+        let mut response = self
+            .checked(response, phase)
+            .await
+            .map_err(|failure| Failure {
+                credential,
+                ..failure
+            })?;
         let body = response.body(phase).await?;
         let value = provider::decode_models(&body).map_err(|error| unreadable(error, &response))?;
         Ok(Success {

@@ -3,6 +3,7 @@
 mod calls;
 mod completion_stream;
 pub mod config;
+mod credential;
 mod embed;
 mod explain;
 mod info;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use completion_stream::CompletionStream;
 pub use config::Config;
 pub(crate) use config::read_file;
+pub use credential::{Credential, CredentialFuture};
 pub use explain::{CachePlan, Explanation, ParameterPlan, RoutePlan, SharingPlan};
 pub use money::EstimateOptions;
 pub use secret::Secret;
@@ -146,6 +148,17 @@ impl Client {
     /// # Errors
     /// `invalid_request` naming the configuration field that is wrong.
     pub fn new(config: Config) -> Result<Self> {
+        Self::with_credentials(config, [])
+    }
+
+    /// A client whose credentials for the named providers come from callbacks while calls are made.
+    ///
+    /// # Errors
+    /// As [`Client::new`]; also for a callback beside a configured key, and for one whose provider there is not.
+    pub fn with_credentials(
+        config: Config,
+        credentials: impl IntoIterator<Item = (String, Arc<dyn Credential>)>,
+    ) -> Result<Self> {
         config.check()?;
         let clock: Arc<dyn Clock> = match config.testing.time_scale {
             Some(factor) => Arc::new(ScaledClock::new(factor)),
@@ -161,7 +174,7 @@ impl Client {
                 PriceTable::embedded().with_overlay(&read_file("config.prices", path)?)?
             }
         };
-        let routes = Routes::new(&config)?;
+        let routes = Routes::new(&config, &credentials.into_iter().collect())?;
         let road = config
             .endpoint
             .as_deref()
