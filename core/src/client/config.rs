@@ -40,8 +40,10 @@ pub struct Config {
     pub limits: Limits,
     /// A file whose prices replace or add to the built-in table.
     pub prices: Option<std::path::PathBuf>,
-    /// Trust and proxies.
+    /// Trust.
     pub tls: Tls,
+    /// Proxies.
+    pub proxy: Proxy,
     /// Whether answers and errors tell why they came out as they did; a call may say otherwise.
     pub trace: bool,
     /// For tests only.
@@ -278,6 +280,32 @@ pub struct Tls {
     pub ca_pem: Option<String>,
     /// A file of the same.
     pub ca_file: Option<std::path::PathBuf>,
+    /// Trust the authorities Mozilla does, as bundled with this version, beside the system's: for containers without any.
+    pub bundled_roots: bool,
+}
+
+/// Proxies; they hold for providers and the orchestrator alike, never for this machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Proxy {
+    /// `http://[user:password@]host:port`, instead of the environment's. Encrypted connections go through it untouched.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub url: Option<Secret>,
+    /// Hosts, domains, addresses and networks reached without it, separated by commas, instead of `NO_PROXY`.
+    pub no_proxy: Option<String>,
+    /// Read `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    pub from_env: bool,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            url: None,
+            no_proxy: None,
+            from_env: true,
+        }
+    }
 }
 
 /// For tests: time runs faster and chance is repeatable. Nobody should set this in production.

@@ -37,6 +37,7 @@ use crate::retry::{
 use crate::tokens::{Calibration, Encoding};
 use crate::transport::grpc::{GrpcConfig, GrpcRoad};
 use crate::transport::http::Http;
+use crate::transport::proxy::Proxies;
 use crate::transport::tls;
 use crate::types::{Completion, EmbeddingResponse, NanoUsd, StreamEvent};
 use route::{Route, Routes};
@@ -127,7 +128,7 @@ impl Core {
     }
 }
 
-fn road(endpoint: &str, config: &Config) -> Result<GrpcRoad> {
+fn road(endpoint: &str, config: &Config, proxies: Option<&Arc<Proxies>>) -> Result<GrpcRoad> {
     let scale = config.testing.time_scale.unwrap_or(1).max(1);
     GrpcRoad::connect_lazy(
         endpoint,
@@ -137,6 +138,7 @@ fn road(endpoint: &str, config: &Config) -> Result<GrpcRoad> {
             stream_idle_timeout: Duration::from_millis(config.timeouts.stream_idle_ms) / scale,
             max_receive_bytes: usize::try_from(config.limits.max_grpc_message_bytes)
                 .unwrap_or(usize::MAX),
+            proxies: proxies.cloned(),
             ..GrpcConfig::default()
         },
     )
@@ -175,10 +177,12 @@ impl Client {
             }
         };
         let routes = Routes::new(&config, &credentials.into_iter().collect())?;
+        // A wrong proxy is told now, not by the first call.
+        let proxies = Proxies::new(&config)?;
         let road = config
             .endpoint
             .as_deref()
-            .map(|endpoint| road(endpoint, &config))
+            .map(|endpoint| road(endpoint, &config, proxies.as_ref()))
             .transpose()?;
         let log_bytes = usize::try_from(config.limits.max_stream_log_bytes).unwrap_or(usize::MAX);
         let limits = flight::Limits {

@@ -13,6 +13,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 use rustls::crypto::CryptoProvider;
 
+use super::proxy::Proxies;
 use super::timer::IdleTimer;
 use super::tls;
 use crate::client::config::Config;
@@ -110,6 +111,13 @@ impl Http {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .user_agent(concat!("ossai/", env!("CARGO_PKG_VERSION")));
+        builder = match Proxies::new(config)? {
+            // Otherwise the stack reads the environment itself, by rules of its own.
+            None => builder.no_proxy(),
+            Some(proxies) => builder.proxy(reqwest::Proxy::custom(move |url| {
+                proxies.for_url(url).cloned()
+            })),
+        };
         let roots = tls::certificates(config)?;
         if !roots.is_empty() {
             builder = builder.tls_certs_merge(roots);
@@ -305,20 +313,10 @@ fn transport_error(error: reqwest::Error, stage: Stage) -> Error {
             .downcast_ref::<std::io::Error>()
             .map(std::io::Error::kind)
     });
-    let tls = chain(&error).find_map(|cause| {
-        cause
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| {
-                cause
-                    .downcast_ref::<std::io::Error>()?
-                    .get_ref()?
-                    .downcast_ref::<rustls::Error>()
-            })
-            .cloned()
-    });
+    let is_tls = chain(&error).any(is_tls);
     let detail = deepest(&error);
     if error.is_connect() {
-        let word = if tls.is_some() {
+        let word = if is_tls {
             "tls"
         } else if error.is_timeout() {
             "timeout"
@@ -393,6 +391,18 @@ fn chain<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
+}
+
+/// Whether a cause is the TLS stack's: an `io::Error` hides what it wraps from `source`, however often it is wrapped.
+fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = cause;
+    while let Some(io) = cause.downcast_ref::<std::io::Error>() {
+        let Some(inner) = io.get_ref() else {
+            return false;
+        };
+        cause = inner;
+    }
+    cause.is::<rustls::Error>()
 }
 
 /// The innermost cause: the outer ones only say that something beneath failed.

@@ -3,6 +3,7 @@
 pub mod convert;
 pub mod grpc;
 pub(crate) mod http;
+pub mod proxy;
 pub mod sse;
 pub(crate) mod timer;
 pub(crate) mod tls;

@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine;
+use http::HeaderValue;
 use http::Uri;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +21,9 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{self, ClientConfig, pki_types::ServerName};
 use tower_service::Service;
+use url::Url;
+
+use crate::error::Error;
 
 type Pending<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
@@ -54,10 +60,65 @@ impl StdError for ConnectFault {}
 /// each waiting for a time-out of its own, one after the other.
 const SHARED_FOR: Duration = Duration::from_millis(50);
 
+/// A proxy that is asked for a tunnel, with the credentials it wants.
+#[derive(Clone)]
+pub(super) struct Tunneled {
+    proxy: Uri,
+    auth: Option<HeaderValue>,
+}
+
+impl Tunneled {
+    pub(super) fn new(url: &Url) -> Result<Self, Error> {
+        let unusable = || Error::invalid("proxy", "expected http://host:port");
+        let host = url.host_str().ok_or_else(unusable)?;
+        let port = url.port_or_known_default().unwrap_or(80);
+        let auth = (!url.username().is_empty()).then(|| {
+            let text = |text: &str| percent_decode(text);
+            let pair = format!(
+                "{}:{}",
+                text(url.username()),
+                text(url.password().unwrap_or_default())
+            );
+            let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+            HeaderValue::from_str(&format!("Basic {encoded}")).map_err(|_| unusable())
+        });
+        Ok(Self {
+            proxy: format!("http://{host}:{port}")
+                .parse()
+                .map_err(|_| unusable())?,
+            auth: auth.transpose()?,
+        })
+    }
+}
+
+/// `%41` as `A`; what is no such escape stays.
+fn percent_decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.as_bytes().iter();
+    while let Some(&byte) = bytes.next() {
+        let rest = bytes.as_slice();
+        let escape = (byte == b'%')
+            .then(|| rest.get(..2))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match escape {
+            Some(escaped) => {
+                out.push(escaped);
+                bytes.nth(1);
+            }
+            None => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 #[derive(Clone)]
 pub(super) struct Connector {
     tcp: HttpConnector<Resolver>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    proxy: Option<Tunneled>,
     /// For name, connection and handshake together.
     limit: Duration,
     timed_out: Arc<Mutex<Option<(Instant, ConnectFault)>>>,
@@ -66,6 +127,7 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(
         tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+        proxy: Option<Tunneled>,
         limit: Duration,
     ) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver);
@@ -81,18 +143,28 @@ impl Connector {
         Self {
             tcp,
             tls,
+            proxy,
             limit,
             timed_out: Arc::default(),
         }
     }
 
     async fn connect(mut self, uri: Uri) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
-        let tcp = self
-            .tcp
-            .call(uri)
-            .await
-            .map_err(|error| tcp_fault(&error))?
-            .into_inner();
+        let tcp = match self.proxy.take() {
+            None => self
+                .tcp
+                .call(uri)
+                .await
+                .map_err(|error| tcp_fault(&error))?,
+            Some(Tunneled { proxy, auth }) => {
+                let mut tunnel = Tunnel::new(proxy, self.tcp.clone());
+                if let Some(auth) = auth {
+                    tunnel = tunnel.with_auth(auth);
+                }
+                tunnel.call(uri).await.map_err(|error| tcp_fault(&error))?
+            }
+        }
+        .into_inner();
         let Some((tls, name)) = self.tls else {
             return Ok(TokioIo::new(Box::new(tcp)));
         };

@@ -31,12 +31,13 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use super::convert::{
     ConvertError, check_protocol, options_message, stamp_protocol, timeout_value,
 };
+use super::proxy::Proxies;
 use crate::error::{Error, ErrorKind};
 use crate::types::{
     CallOptions, Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse, Health,
     HealthStatus, ModelInfo, StreamEvent,
 };
-use connect::Connector;
+use connect::{Connector, Tunneled};
 use endpoint::Target;
 use guard::Guarded;
 
@@ -50,6 +51,8 @@ const MAX_MODEL_PAGES: usize = 100;
 pub struct GrpcConfig {
     /// Roots, client certificate and cryptography for `https` endpoints; ALPN is set by the road.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Proxies; the connection is tunnelled through one (`CONNECT`).
+    pub proxies: Option<Arc<Proxies>>,
     /// Send credentials over plain HTTP to hosts other than this one.
     pub allow_plaintext: bool,
     /// For name look-up, connection and TLS handshake together.
@@ -68,6 +71,7 @@ impl Default for GrpcConfig {
     fn default() -> Self {
         Self {
             tls: None,
+            proxies: None,
             allow_plaintext: false,
             connect_timeout: Duration::from_secs(5),
             stream_idle_timeout: Duration::from_secs(20),
@@ -149,7 +153,13 @@ impl GrpcRoad {
             .http2_keep_alive_interval(config.keepalive)
             .keep_alive_timeout(Duration::from_secs(20))
             .keep_alive_while_idle(true);
-        let connector = Connector::new(tls, config.connect_timeout);
+        let proxy = config.proxies.as_deref().and_then(|proxies| {
+            let scheme = if target.tls { "https" } else { "http" };
+            let url = url::Url::parse(&format!("{scheme}://{}", target.authority)).ok()?;
+            proxies.for_url(&url).cloned()
+        });
+        let proxy = proxy.as_ref().map(Tunneled::new).transpose()?;
+        let connector = Connector::new(tls, proxy, config.connect_timeout);
         Ok(Self(Arc::new(Inner {
             target,
             config,
