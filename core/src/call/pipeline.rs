@@ -312,6 +312,11 @@ impl Flight {
     /// Adds what the call knows to the error of its last try.
     fn dress(&self, error: Error, why: Option<&'static str>) -> Error {
         error.with(|fields| {
+            // Some servers repeat the key they refuse; patterns find the vendors' own, this finds whatever was sent.
+            self.route.hide_credential(&mut fields.message);
+            if let Some(code) = &mut fields.provider_code {
+                self.route.hide_credential(code);
+            }
             if let Some(why) = why {
                 fields.gave_up = Some(why.into());
             }

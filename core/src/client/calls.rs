@@ -25,7 +25,7 @@ use crate::provider;
 use crate::transport::timer::IdleTimer;
 use crate::types::{
     CacheOutcome, CacheStatus, CacheTier, CallOptions, Completion, CompletionRequest, Cost,
-    CostStatus, NanoUsd, Timing, Trace, TraceStep,
+    CostStatus, NanoUsd, Timing, Trace, TraceStep, Unsupported,
 };
 
 /// A checked call, before it leaves the caller's thread.
@@ -237,12 +237,23 @@ impl Core {
         if options.trace.unwrap_or(self.config.trace) {
             trace.turn_on();
         }
+        // Kept and shared answers may be of calls that let parameters go.
+        let strict = options.unsupported == Some(Unsupported::Refuse);
+        if strict {
+            self.check_parameters(&route, &request, model)?;
+        }
         if let Some(max_cost) = options.max_cost {
             self.check_cost(&request, &options, max_cost)?;
         }
+        let cache = policy::cache_use(&self.config, &options, deterministic);
+        // Which parameters an orchestrator's provider takes is not known here.
+        let blind = strict && route.is_orchestrator;
         Ok(Prepared {
-            cache: policy::cache_use(&self.config, &options, deterministic),
-            coalesce: policy::may_coalesce(&self.config, &options, deterministic),
+            cache: CacheUse {
+                read: cache.read && !blind,
+                write: cache.write && !blind,
+            },
+            coalesce: !blind && policy::may_coalesce(&self.config, &options, deterministic),
             request_id: format!("ossai-{}", self.uuid()),
             request,
             options,
@@ -254,6 +265,32 @@ impl Core {
             trace,
             flown: OnceLock::new(),
         })
+    }
+
+    /// Refuses a call of which something would have to be left out.
+    fn check_parameters(
+        &self,
+        route: &Route,
+        request: &CompletionRequest,
+        model: &str,
+    ) -> Result<()> {
+        if route.is_orchestrator || route.kind == ProviderKind::Local {
+            return Ok(());
+        }
+        let traits = self.traits(route, &request.model);
+        let wire = provider::encode_completion(route.api, request, model, &traits, false)?;
+        match wire.dropped_params.first() {
+            None => Ok(()),
+            Some(first) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "`{}` does not take {}",
+                    request.model,
+                    wire.dropped_params.join(", ")
+                ),
+            )
+            .with(|fields| fields.field = Some(first.clone()))),
+        }
     }
 
     /// How this call stands to the traced ones before it.

@@ -99,6 +99,11 @@ impl Live {
             .clone()
     }
 
+    /// The value last sent.
+    pub(crate) fn sent(&self) -> Option<HeaderValue> {
+        self.held().map(|held| held.value)
+    }
+
     /// The header to send, and the number under which to complain about it.
     pub(crate) async fn header(&self) -> Result<Option<(HeaderName, HeaderValue, u64)>> {
         let Some((name, _)) = auth_header(self.auth, "") else {

@@ -130,12 +130,13 @@ impl Client {
             Err(error)
                 if matches!(
                     error.kind(),
-                    ErrorKind::BudgetExceeded | ErrorKind::PriceUnknown
+                    ErrorKind::BudgetExceeded | ErrorKind::PriceUnknown | ErrorKind::Unsupported
                 ) =>
             {
                 refused = Some(error);
                 let without = CallOptions {
                     max_cost: None,
+                    unsupported: None,
                     ..CallOptions::clone(options)
                 };
                 core.prepare(Arc::clone(request), Arc::new(without))?

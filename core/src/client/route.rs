@@ -47,6 +47,20 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// Blots out the credential wherever a text repeats it.
+    pub(crate) fn hide_credential(&self, text: &mut String) {
+        let live = self.live.as_ref().and_then(|live| live.sent());
+        let fixed = self.headers.values().filter(|value| value.is_sensitive());
+        for value in fixed.chain(&live) {
+            let Ok(value) = value.to_str() else { continue };
+            let key = value.strip_prefix("Bearer ").unwrap_or(value);
+            // Shorter ones are no secrets, and would blot out words.
+            if key.len() >= 8 && text.contains(key) {
+                *text = text.replace(key, "***");
+            }
+        }
+    }
+
     /// The address of an endpoint.
     pub(crate) fn url(&self, path: &str) -> Result<Url> {
         let mut url = Url::parse(&format!("{}{path}", self.base_url)).map_err(|error| {

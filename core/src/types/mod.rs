@@ -25,7 +25,7 @@ pub use event::StreamEvent;
 pub use message::{Message, Role, ToolCall};
 pub use model::{Health, HealthStatus, ModelInfo};
 pub use money::NanoUsd;
-pub use options::{CacheOptions, CallOptions};
+pub use options::{CacheOptions, CallOptions, Unsupported};
 pub use request::{
     CompletionRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolDefinition,
 };

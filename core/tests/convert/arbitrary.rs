@@ -273,6 +273,7 @@ impl Gen {
             traceparent: None,
             trace: self.option(Self::flag),
             priority: self.option(|g| g.bits() as i32),
+            unsupported: self.option(|g| g.of(&[Unsupported::Drop, Unsupported::Refuse])),
         }
     }
 

@@ -795,6 +795,9 @@ pub struct CallOptions {
     /// had come 10 s earlier.
     #[prost(int32, optional, tag = "13")]
     pub priority: ::core::option::Option<i32>,
+    /// Refuse the call when the model or its wire format does not take one of its parameters, instead of leaving it out.
+    #[prost(bool, optional, tag = "14")]
+    pub refuse_unsupported: ::core::option::Option<bool>,
 }
 /// How one call uses the caches.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -2,7 +2,7 @@
 
 use ossai_proto::v1 as pb;
 
-use crate::types::{CacheOptions, CallOptions, NanoUsd};
+use crate::types::{CacheOptions, CallOptions, NanoUsd, Unsupported};
 
 /// The options an orchestrator takes from a caller.
 ///
@@ -27,6 +27,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         traceparent: _,
         trace,
         priority,
+        unsupported,
     } = options;
     let CacheOptions {
         no_cache,
@@ -53,6 +54,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         first_event_timeout_ms: None,
         trace: *trace,
         priority: *priority,
+        refuse_unsupported: unsupported.map(|unsupported| unsupported == Unsupported::Refuse),
     }
 }
 
@@ -74,6 +76,7 @@ impl From<pb::CallOptions> for CallOptions {
             first_event_timeout_ms,
             trace,
             priority,
+            refuse_unsupported,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -100,6 +103,13 @@ impl From<pb::CallOptions> for CallOptions {
             max_cost: max_cost_nano_usd.map(NanoUsd),
             trace,
             priority,
+            unsupported: refuse_unsupported.map(|refuse| {
+                if refuse {
+                    Unsupported::Refuse
+                } else {
+                    Unsupported::Drop
+                }
+            }),
             ..Self::default()
         }
     }
