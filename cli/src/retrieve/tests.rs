@@ -237,7 +237,10 @@ fn a_question_over_files_is_answered_with_the_right_citation() {
             messages: prompt(question, &passages),
             ..CompletionRequest::new(local::EXTRACT, "")
         };
-        local::complete(&request, &|_| 1).unwrap().text
+        local::complete(&request, &|_| 1)
+            .unwrap()
+            .into_answer()
+            .text
     };
     let answer = ask("Why does nobody lead a flight?");
     assert!(

@@ -3,6 +3,7 @@
 //! Bounded by bytes, not by entries: one long answer weighs as much as a thousand short ones. Time is the client's
 //! clock, checked on reading, so that a jump of the wall clock neither revives nor loses anything.
 
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,10 +126,29 @@ fn json_bytes(value: &serde_json::Value) -> usize {
     }
 }
 
+/// Takes eight bytes of a key as its hash: keys are digests already.
+#[derive(Debug, Default)]
+struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    // The length of the key, always the same.
+    fn write_usize(&mut self, _: usize) {}
+}
+
 /// The memory tier.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    entries: moka::sync::Cache<Key, Arc<Entry>>,
+    entries: moka::sync::Cache<Key, Arc<Entry>, BuildHasherDefault<DigestHasher>>,
     max_bytes: u64,
 }
 
@@ -137,7 +157,7 @@ impl Memory {
         let entries = moka::sync::Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, entry: &Arc<Entry>| entry.bytes)
-            .build();
+            .build_with_hasher(BuildHasherDefault::default());
         Self { entries, max_bytes }
     }
 
@@ -180,12 +200,13 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Answer;
 
     fn entry(text: &str, now: u64, ttl: u64) -> Entry {
-        let completion = Arc::new(Completion {
+        let completion = Arc::new(Completion::from(Answer {
             text: text.into(),
-            ..Completion::default()
-        });
+            ..Answer::default()
+        }));
         Entry::new(
             Value::Completion {
                 completion,

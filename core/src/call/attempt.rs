@@ -105,11 +105,11 @@ impl Flight {
         phase: &Phase,
     ) -> Result<Response, Failure> {
         if response.status.is_success() {
-            self.learn(&response.headers, None);
+            self.learn(response.headers(), None);
             return Ok(response);
         }
         let body = response.error_body(phase).await;
-        let headers = &response.headers;
+        let headers = response.headers();
         let text = |name: &str| http::header(headers, name).map(str::to_owned);
         let mut error =
             provider::decode_error(self.route.api, response.status.as_u16(), &text, &body);
@@ -132,7 +132,8 @@ impl Flight {
 
     async fn complete(&self, call: &Outgoing) -> Result<Success<Completion>, Failure> {
         if self.route.is_orchestrator {
-            return self.complete_remotely(&call.request).await;
+            // Boxed: the state of this road would be moved about by every call of the other.
+            return Box::pin(self.complete_remotely(&call.request)).await;
         }
         let phase = &self.progress.phase;
         if self.route.kind == ProviderKind::Local {
@@ -151,7 +152,7 @@ impl Flight {
             .map_err(|error| unreadable(error, &response))?;
         Ok(Success {
             status: Some(response.status.as_u16()),
-            upstream_request_id: request_id(&response.headers),
+            upstream_request_id: request_id(response.headers()),
             value: completion,
         })
     }
@@ -182,7 +183,7 @@ pub(crate) fn unreadable(error: Error, response: &Response) -> Error {
     };
     error.with(|fields| {
         fields.http_status = Some(response.status.as_u16());
-        fields.upstream_request_id = request_id(&response.headers);
+        fields.upstream_request_id = request_id(response.headers());
         fields.billed = Billed::Maybe;
     })
 }

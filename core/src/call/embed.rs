@@ -170,7 +170,7 @@ impl Flight {
         Ok(Success {
             value,
             status: Some(response.status.as_u16()),
-            upstream_request_id: request_id(&response.headers),
+            upstream_request_id: request_id(response.headers()),
         })
     }
 

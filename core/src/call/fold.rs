@@ -1,6 +1,8 @@
 //! Folds stream events to the answer a non-streamed call would have given, so that both roads end in one type.
 
-use crate::types::{Completion, FinishReason, OutputPart, ReasoningPart, StreamEvent, ToolCall};
+use crate::types::{
+    Answer, Completion, FinishReason, OutputPart, ReasoningPart, StreamEvent, ToolCall,
+};
 use crate::{Error, ErrorKind, Result};
 
 /// Highest part index accepted, so that a hostile stream cannot make the list of parts huge.
@@ -15,7 +17,9 @@ const MAX_BYTES: usize = 128 << 20;
 #[derive(Clone, Debug)]
 pub struct Fold {
     parts: Vec<Option<OutputPart>>,
-    rest: Completion,
+    rest: Answer,
+    /// The answer that came with the end.
+    end: Option<Box<Completion>>,
     bytes: usize,
 }
 
@@ -29,13 +33,14 @@ impl Fold {
     /// An empty fold.
     #[must_use]
     pub fn new() -> Self {
-        let rest = Completion {
+        let rest = Answer {
             finish_reason: FinishReason::Other("unknown".into()),
-            ..Completion::default()
+            ..Answer::default()
         };
         Self {
             parts: Vec::new(),
             rest,
+            end: None,
             bytes: 0,
         }
     }
@@ -145,11 +150,7 @@ impl Fold {
                     .extend(fields.iter().map(|(k, v)| (k.clone(), v.clone())));
             }
             StreamEvent::End { completion } => {
-                self.rest = (**completion).clone();
-                self.parts = std::mem::take(&mut self.rest.parts)
-                    .into_iter()
-                    .map(Some)
-                    .collect();
+                self.end = Some(completion.clone());
             }
         }
         Ok(())
@@ -159,11 +160,17 @@ impl Fold {
     #[must_use]
     pub fn finish(self) -> Completion {
         let Self {
-            parts, mut rest, ..
+            parts,
+            mut rest,
+            end,
+            ..
         } = self;
+        if let Some(end) = end {
+            return *end;
+        }
         rest.parts = parts.into_iter().flatten().collect();
         rest.text = text_of(&rest.parts);
-        rest
+        rest.into()
     }
 
     /// What has come so far.
@@ -272,14 +279,14 @@ mod tests {
 
     #[test]
     fn the_end_event_replaces_what_was_folded() {
-        let whole = Completion {
+        let mut whole = Completion::from(Answer {
             text: "whole".into(),
             parts: vec![OutputPart::Text {
                 text: "whole".into(),
             }],
-            request_id: "r".into(),
-            ..Completion::default()
-        };
+            ..Answer::default()
+        });
+        whole.request_id = "r".into();
         let mut fold = Fold::new();
         fold.push(&text(0, "who")).unwrap();
         fold.push(&StreamEvent::End {

@@ -3,6 +3,7 @@
 //! A flight has no deadline of its own. It lives while somebody waits for it, so the last caller to give up ends it; what
 //! it must know of deadlines is only whether a wait between two tries still fits into the latest of them.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -179,11 +180,12 @@ impl Flight {
                 u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX)
             });
             self.progress.deadline.store(latest, Relaxed);
+            let mut attempt = pin!(what.attempt(self));
             let outcome = match self.attempt_limit() {
-                None => what.attempt(self).await,
+                None => attempt.await,
                 Some(limit) => {
                     let mut timer = IdleTimer::new(Arc::clone(&core.clock), limit);
-                    match timer.limit(what.attempt(self)).await {
+                    match timer.limit(attempt.as_mut()).await {
                         Some(outcome) => outcome,
                         None => Err(self
                             .progress

@@ -183,7 +183,8 @@ impl Flight {
         let mut relay = Relay::new(log, keep, max_kept);
         let mut events = Vec::new();
         if self.route.is_orchestrator {
-            let completion = self.stream_remotely(&call.request, &mut relay).await?;
+            // Boxed: the state of this road would be moved about by every call of the other.
+            let completion = Box::pin(self.stream_remotely(&call.request, &mut relay)).await?;
             let streamed = relay.finish(&mut events).await?;
             let value = Streamed {
                 completion,
@@ -209,7 +210,7 @@ impl Flight {
         }
         let mut response = self.post(&call.wire, "text/event-stream", phase).await?;
         let status = response.status.as_u16();
-        let upstream_request_id = request_id(&response.headers);
+        let upstream_request_id = request_id(response.headers());
         let media_type = response.media_type();
         if media_type != "text/event-stream" {
             return Err(Error::new(

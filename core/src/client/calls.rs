@@ -2,6 +2,7 @@
 //!
 //! Everything up to the wait happens on the caller's thread without a task, so that a hit or a mistake costs no hop.
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -90,10 +91,8 @@ impl Client {
                 Arc::clone(&core.clock),
                 call.deadline.saturating_sub(call.started),
             );
-            let answer = timer
-                .limit(subscriber.result())
-                .await
-                .unwrap_or_else(|| Err(subscriber.progress().timed_out("total")));
+            let answer = timer.limit(pin!(subscriber.result())).await;
+            let answer = answer.unwrap_or_else(|| Err(subscriber.progress().timed_out("total")));
             let joined = subscriber.joined();
             match answer {
                 Ok(answer) => Ok(core.deliver(&call, &answer, joined, None)),
@@ -254,7 +253,7 @@ impl Core {
                 write: cache.write && !blind,
             },
             coalesce: !blind && policy::may_coalesce(&self.config, &options, deterministic),
-            request_id: format!("ossai-{}", self.uuid()),
+            request_id: self.call_id(),
             request,
             options,
             route,
@@ -363,27 +362,28 @@ impl Core {
         let Value::Completion { completion, .. } = &entry.value else {
             return Completion::default(); // keys of embeddings are never asked for here
         };
-        let mut answer = Completion::clone(completion);
-        let saved = answer.cost.total;
-        answer.cost = free(&answer.cost);
-        answer.cache = CacheOutcome {
-            status: CacheStatus::Hit,
-            tier: Some(CacheTier::Memory),
-            age_ms: Some(millis(call.started.saturating_sub(entry.stored_at))),
-            joined: false,
-            saved,
-        };
+        let saved = completion.cost.total;
         self.count_saved(saved);
-        answer.attempts.clear();
-        answer.request_id.clone_from(&call.request_id);
         let total = micros(self.clock.now().saturating_sub(call.started));
-        answer.timing = Timing {
-            total_us: total,
-            overhead_us: total,
-            ..Timing::default()
-        };
-        answer.trace = call.traced();
-        answer
+        Completion {
+            answer: Arc::clone(&completion.answer),
+            cost: free(&completion.cost),
+            cache: CacheOutcome {
+                status: CacheStatus::Hit,
+                tier: Some(CacheTier::Memory),
+                age_ms: Some(millis(call.started.saturating_sub(entry.stored_at))),
+                joined: false,
+                saved,
+            },
+            attempts: Vec::new(),
+            request_id: call.request_id.clone(),
+            timing: Timing {
+                total_us: total,
+                overhead_us: total,
+                ..Timing::default()
+            },
+            trace: call.traced(),
+        }
     }
 
     pub(crate) fn count_saved(&self, saved: Option<NanoUsd>) {
@@ -490,7 +490,7 @@ impl Core {
         options
             .idempotency_key
             .clone()
-            .unwrap_or_else(|| format!("ossai-{}", self.uuid()))
+            .unwrap_or_else(|| self.call_id())
     }
 
     /// A flight's answer as one of its callers'.
@@ -501,45 +501,45 @@ impl Core {
         joined: bool,
         first_token: Option<Duration>,
     ) -> Completion {
-        let mut answer = answer.clone();
-        self.personalise(call, joined, first_token, &mut answer);
-        answer
-    }
-
-    fn personalise(
-        &self,
-        call: &Prepared,
-        joined: bool,
-        first_token: Option<Duration>,
-        answer: &mut Completion,
-    ) {
-        if answer.cache.status == CacheStatus::Bypass && call.cache.read {
-            answer.cache.status = CacheStatus::Miss;
+        let mut cache = answer.cache.clone();
+        if cache.status == CacheStatus::Bypass && call.cache.read {
+            cache.status = CacheStatus::Miss;
         }
         if joined {
-            answer.cache.joined = true;
-            answer.cache.saved = answer.cost.total;
+            cache.joined = true;
+            cache.saved = answer.cost.total;
             self.count_saved(answer.cost.total);
-            answer.cost = free(&answer.cost);
         }
-        answer.request_id.clone_from(&call.request_id);
         let total = micros(self.clock.now().saturating_sub(call.started));
         let elsewhere: u64 = answer
             .attempts
             .iter()
             .map(|attempt| attempt.duration_us + attempt.delay_ms * 1000)
             .sum();
-        answer.timing.total_us = total;
-        answer.trace = call.traced();
-        answer.timing.overhead_us = if joined {
-            0
-        } else {
-            total
-                .saturating_sub(elsewhere)
-                .saturating_sub(answer.timing.queue_us)
-        };
-        answer.timing.first_token_us =
-            first_token.map(|at| micros(at.saturating_sub(call.started)));
+        Completion {
+            answer: Arc::clone(&answer.answer),
+            cost: if joined {
+                free(&answer.cost)
+            } else {
+                answer.cost.clone()
+            },
+            cache,
+            attempts: answer.attempts.clone(),
+            request_id: call.request_id.clone(),
+            timing: Timing {
+                total_us: total,
+                overhead_us: if joined {
+                    0
+                } else {
+                    total
+                        .saturating_sub(elsewhere)
+                        .saturating_sub(answer.timing.queue_us)
+                },
+                first_token_us: first_token.map(|at| micros(at.saturating_sub(call.started))),
+                ..answer.timing
+            },
+            trace: call.traced(),
+        }
     }
 
     /// A flight's error as one of its callers'.
@@ -674,19 +674,20 @@ impl Flight {
         let Value::Completion { completion, .. } = &entry.value else {
             return None;
         };
-        let mut answer = Completion::clone(completion);
-        answer.cache = CacheOutcome {
-            status: CacheStatus::Hit,
-            tier: Some(CacheTier::Memory),
-            age_ms: Some(millis(
-                self.core.clock.now().saturating_sub(entry.stored_at),
-            )),
-            joined: false,
-            saved: answer.cost.total,
-        };
-        answer.cost = free(&answer.cost);
-        answer.attempts.clear();
-        Some(Arc::new(answer))
+        Some(Arc::new(Completion {
+            answer: Arc::clone(&completion.answer),
+            cost: free(&completion.cost),
+            cache: CacheOutcome {
+                status: CacheStatus::Hit,
+                tier: Some(CacheTier::Memory),
+                age_ms: Some(millis(
+                    self.core.clock.now().saturating_sub(entry.stored_at),
+                )),
+                joined: false,
+                saved: completion.cost.total,
+            },
+            ..Completion::default()
+        }))
     }
 
     /// Adds to a vendor's answer what the flight knows: who was asked, what it took, what it cost.
@@ -704,16 +705,16 @@ impl Flight {
             self.core.count_spent(&completion.cost);
             return;
         }
-        completion.model.clone_from(&call.request.model);
-        completion
-            .dropped_params
-            .clone_from(&call.wire.dropped_params);
         completion.attempts = self.progress.attempts();
         completion.timing.queue_us = self.progress.queued_us();
-        completion.upstream_request_id = completion
+        let upstream_request_id = completion
             .attempts
             .last()
             .and_then(|attempt| attempt.upstream_request_id.clone());
+        let answer = &mut **completion;
+        answer.model.clone_from(&call.request.model);
+        answer.dropped_params.clone_from(&call.wire.dropped_params);
+        answer.upstream_request_id = upstream_request_id;
         if completion.raw_usage.is_none() && self.route.kind != ProviderKind::Local {
             completion.usage = self.core.counted_usage(&call.request, completion);
         }

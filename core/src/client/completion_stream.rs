@@ -1,7 +1,7 @@
 //! A streamed answer in a caller's hands.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl CompletionStream {
             first_token: None,
         };
         let filled = timer
-            .limit(std::future::poll_fn(|cx| stream.poll_fill(cx)))
+            .limit(pin!(std::future::poll_fn(|cx| stream.poll_fill(cx))))
             .await;
         match filled {
             Some(Ok(())) => {

@@ -1,5 +1,6 @@
 //! The caller's half of an embedding.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ impl Core {
         };
         let deadline = self.deadline(started, &options)?;
         let key = key::embedding_key(&self.place(&route, &route.endpoint, model), &request);
-        let request_id = format!("ossai-{}", self.uuid());
+        let request_id = self.call_id();
         let cache = policy::cache_use(&self.config, &options, true);
         let trace = Recorder::default();
         if options.trace.unwrap_or(self.config.trace) {
@@ -160,9 +161,8 @@ impl Core {
             }
         };
         let mut timer = IdleTimer::new(Arc::clone(&self.clock), deadline.saturating_sub(started));
-        let answer = timer
-            .limit(subscriber.result())
-            .await
+        let answer = timer.limit(pin!(subscriber.result())).await;
+        let answer = answer
             .unwrap_or_else(|| Err(subscriber.progress().timed_out("total")))
             .map_err(|error| {
                 error.with(|fields| {

@@ -1,5 +1,6 @@
 //! Which models can be called, and whether the upstreams take calls.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ impl Client {
             let started = self.core.clock.now();
             let mut timer = IdleTimer::new(Arc::clone(&self.core.clock), HEALTH_PATIENCE);
             let outcome = timer
-                .limit(self.core.models_of(route))
+                .limit(pin!(self.core.models_of(route)))
                 .await
                 .unwrap_or_else(|| Err(Error::timeout("first_byte", "total")));
             all.push(Health {
@@ -108,7 +109,7 @@ impl Core {
             options: Arc::new(CallOptions::default()),
             progress: Arc::new(Progress::default()),
             idempotency_key: String::new(),
-            request_id: format!("ossai-{}", self.uuid()),
+            request_id: self.call_id(),
             asked: Asked::Nothing,
         };
         let end = self
@@ -190,7 +191,7 @@ impl Flight {
         Ok(Success {
             value,
             status: Some(response.status.as_u16()),
-            upstream_request_id: request_id(&response.headers),
+            upstream_request_id: request_id(response.headers()),
         })
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod route;
 mod secret;
 mod tokens;
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -97,17 +98,28 @@ impl Core {
         Encoding::get("o200k_base").unwrap_or(&Encoding::all()[0])
     }
 
-    /// A version 4 UUID (RFC 9562) of the client's own random source.
-    pub(crate) fn uuid(&self) -> String {
+    /// `ossai-` and a version 4 UUID (RFC 9562) of the client's own random source.
+    pub(crate) fn call_id(&self) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let (a, b) = (self.random.next_u64(), self.random.next_u64());
-        format!(
-            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-            a >> 32,
-            (a >> 16) & 0xffff,
-            a & 0xfff,
-            0x8000 | ((b >> 48) & 0x3fff),
-            b & 0xffff_ffff_ffff,
-        )
+        let a = (a & !0xf000) | 0x4000;
+        let b = (b & !(0xc0 << 56)) | (0x80 << 56);
+        let mut id = String::with_capacity(42);
+        id.push_str("ossai-");
+        for (at, byte) in a
+            .to_be_bytes()
+            .into_iter()
+            .chain(b.to_be_bytes())
+            .enumerate()
+        {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                id.push('-');
+            }
+            for digit in [byte >> 4, byte & 0xf] {
+                id.push(char::from(DIGITS[usize::from(digit)]));
+            }
+        }
+        id
     }
 
     pub(crate) fn road(&self) -> Result<&GrpcRoad> {
@@ -287,14 +299,14 @@ impl Client {
         let mut timer =
             crate::transport::timer::IdleTimer::new(Arc::clone(&self.core.clock), patience);
         timer
-            .limit(async {
+            .limit(pin!(async {
                 let (completions, embeddings) = (
                     self.core.flights.shutdown(),
                     self.core.embeddings.shutdown(),
                 );
                 completions.await;
                 embeddings.await;
-            })
+            }))
             .await
             .is_some()
     }

@@ -1,7 +1,7 @@
 //! Where calls go: a provider's configuration with everything that can be worked out ahead worked out.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -34,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) headers: HeaderMap,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) credential: [u8; 32],
+    /// Addresses of its endpoints, by path.
+    pub(crate) urls: Mutex<Vec<(&'static str, Url)>>,
     /// What to say when a call is made although a key is needed and there is none.
     pub(crate) missing_key: Option<String>,
     /// Whether it leads to an orchestrator, which then chooses the provider.
@@ -61,8 +63,18 @@ impl Route {
         }
     }
 
-    /// The address of an endpoint.
-    pub(crate) fn url(&self, path: &str) -> Result<Url> {
+    /// The address of an endpoint; parsed once for each.
+    pub(crate) fn url(&self, path: &'static str) -> Result<Url> {
+        let mut urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, url)) = urls.iter().find(|(known, _)| *known == path) {
+            return Ok(url.clone());
+        }
+        let url = self.parse_url(path)?;
+        urls.push((path, url.clone()));
+        Ok(url)
+    }
+
+    fn parse_url(&self, path: &str) -> Result<Url> {
         let mut url = Url::parse(&format!("{}{path}", self.base_url)).map_err(|error| {
             Error::invalid(format!("config.providers.{}.base_url", self.name), error)
         })?;
@@ -176,6 +188,7 @@ fn orchestrator(endpoint: &str, config: &Config) -> Route {
         endpoint: "ossai.orchestrator.v1".into(),
         headers: HeaderMap::new(),
         query: Vec::new(),
+        urls: Mutex::default(),
         credential: Secret::fingerprint(config.api_key.as_ref()),
         missing_key: None,
         is_orchestrator: true,
@@ -340,6 +353,7 @@ fn route(
         origin,
         endpoint: format!("{api:?}@{version}"),
         headers,
+        urls: Mutex::default(),
         query: config
             .query
             .iter()

@@ -4,6 +4,7 @@
 //! server). Redirects are not followed across origins: a redirected request would carry the credential and the prompt
 //! to a host nobody chose (behaviour §1, §2.14).
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
@@ -88,7 +89,6 @@ pub(crate) struct Request {
 /// A response whose body is still to be read.
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
     inner: reqwest::Response,
     idle: IdleTimer,
     read: u64,
@@ -136,19 +136,16 @@ impl Http {
         phase: &Phase,
     ) -> Result<Response> {
         for _ in 0..=MAX_REDIRECTS {
-            let origin = request.url.origin();
             phase.set(1);
-            let sent = self
-                .client
-                .request(request.method.clone(), request.url.clone())
-                .headers(request.headers.clone())
-                .body(request.body.clone())
-                .send();
+            let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
+            outgoing.headers_mut().clone_from(&request.headers);
+            *outgoing.body_mut() = Some(request.body.clone().into());
+            let mut sent = pin!(self.client.execute(outgoing));
             let mut timer = limits
                 .first_byte
                 .map(|limit| IdleTimer::new(Arc::clone(&self.clock), limit));
             let response = match &mut timer {
-                Some(timer) => timer.limit(sent).await.ok_or_else(|| {
+                Some(timer) => timer.limit(sent.as_mut()).await.ok_or_else(|| {
                     Error::timeout("first_byte", "attempt")
                         .with(|fields| fields.billed = Billed::Maybe)
                 })?,
@@ -157,8 +154,8 @@ impl Http {
             .map_err(|error| transport_error(error, Stage::Headers))?;
             phase.set(2);
             let status = response.status();
-            let headers = response.headers().clone();
-            let header_bytes: usize = headers
+            let header_bytes: usize = response
+                .headers()
                 .iter()
                 .map(|(name, value)| name.as_str().len() + value.len() + 4)
                 .sum();
@@ -169,12 +166,11 @@ impl Http {
                 ));
             }
             if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
-                request = redirected(request, &origin, status, &headers)?;
+                request = redirected(request, status, response.headers())?;
                 continue;
             }
             return Ok(Response {
                 status,
-                headers,
                 inner: response,
                 idle: IdleTimer::new(Arc::clone(&self.clock), limits.idle),
                 read: 0,
@@ -189,12 +185,7 @@ impl Http {
 }
 
 /// The request to send after a redirect, if it stays within the origin and keeps its method and body.
-fn redirected(
-    mut request: Request,
-    origin: &url::Origin,
-    status: StatusCode,
-    headers: &HeaderMap,
-) -> Result<Request> {
+fn redirected(mut request: Request, status: StatusCode, headers: &HeaderMap) -> Result<Request> {
     let blocked = |why: &str| {
         Error::new(
             ErrorKind::RedirectBlocked,
@@ -207,7 +198,7 @@ fn redirected(
         .and_then(|location| location.to_str().ok())
         .and_then(|location| request.url.join(location).ok())
         .ok_or_else(|| blocked("names no address to go to"))?;
-    if target.origin() != *origin {
+    if target.origin() != request.url.origin() {
         return Err(blocked(
             "points to another origin, where neither key nor prompt may go",
         ));
@@ -224,12 +215,16 @@ fn redirected(
 }
 
 impl Response {
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
     /// The next piece of the decoded body.
     pub(crate) async fn chunk(&mut self, phase: &Phase) -> Result<Option<Bytes>> {
         phase.set(3);
         let chunk = self
             .idle
-            .limit(self.inner.chunk())
+            .limit(pin!(self.inner.chunk()))
             .await
             .ok_or_else(|| {
                 Error::timeout("idle", "attempt").with(|fields| fields.billed = Billed::Maybe)
@@ -282,7 +277,7 @@ impl Response {
 
     /// The media type without its parameters, lower-cased; empty when there is none.
     pub(crate) fn media_type(&self) -> String {
-        self.headers
+        self.headers()
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split(';').next())

@@ -1,6 +1,6 @@
 //! A limit on silence that costs one clock reading per wait instead of one timer.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -25,8 +25,12 @@ impl IdleTimer {
     }
 
     /// Waits for `future`, at most the limit; `None` when the limit came first.
-    pub(crate) async fn limit<F: Future>(&mut self, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
+    ///
+    /// The future comes pinned: taken by value it would be in this one's state twice, and states are moved.
+    pub(crate) async fn limit<F: Future + ?Sized>(
+        &mut self,
+        mut future: Pin<&mut F>,
+    ) -> Option<F::Output> {
         let mut end = None;
         std::future::poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {

@@ -1,5 +1,7 @@
 //! The answer to a completion request.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -7,10 +9,67 @@ use super::{
     Content, Cost, Extra, Message, NanoUsd, Part, ReasoningPart, Role, ToolCall, Trace, Usage,
 };
 
-/// A finished answer, with what it used, what it cost and how it came about.
+/// A finished answer, with what it cost and how it came about.
+///
+/// What the model said is shared by everybody who gets it (callers of one flight, later hits of the cache) and read
+/// through this type as if it were its own: `completion.text`. Writing to it makes a copy first if it is shared.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Completion {
+    /// What the model answered.
+    #[serde(flatten)]
+    pub answer: Arc<Answer>,
+    /// What it cost the caller: nothing on a cache hit.
+    pub cost: Cost,
+    /// What the cache and the shared calls did for it.
+    pub cache: CacheOutcome,
+    /// Every try at an upstream, in order; empty on a cache hit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// Our id of the call.
+    pub request_id: String,
+    /// Where the time went.
+    pub timing: Timing,
+    /// Why the call came out as it did, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
+}
+
+impl std::ops::Deref for Completion {
+    type Target = Answer;
+
+    fn deref(&self) -> &Answer {
+        &self.answer
+    }
+}
+
+impl std::ops::DerefMut for Completion {
+    fn deref_mut(&mut self) -> &mut Answer {
+        Arc::make_mut(&mut self.answer)
+    }
+}
+
+impl Completion {
+    /// What the model answered, to take apart; copied if it is shared.
+    #[must_use]
+    pub fn into_answer(self) -> Answer {
+        Arc::unwrap_or_clone(self.answer)
+    }
+}
+
+impl From<Answer> for Completion {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer: Arc::new(answer),
+            ..Self::default()
+        }
+    }
+}
+
+/// What a model answered and used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
     /// The vendor's id of the answer.
     pub id: String,
     /// The model asked for, `provider/model`.
@@ -35,32 +94,18 @@ pub struct Completion {
     /// The vendor's usage object, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_usage: Option<Value>,
-    /// What it cost the caller: nothing on a cache hit.
-    pub cost: Cost,
-    /// What the cache and the shared calls did for it.
-    pub cache: CacheOutcome,
-    /// Every try at an upstream, in order; empty on a cache hit.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub attempts: Vec<Attempt>,
-    /// Our id of the call.
-    pub request_id: String,
     /// The vendor's request id, for its support.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_request_id: Option<String>,
-    /// Where the time went.
-    pub timing: Timing,
     /// Parameters that were left out because the model does not take them, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dropped_params: Vec<String>,
-    /// Why the call came out as it did, where that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trace: Option<Box<Trace>>,
     /// Fields of the vendor's answer that are unknown here (`system_fingerprint`, `logprobs` …).
     #[serde(skip_serializing_if = "Extra::is_empty")]
     pub extra: Extra,
 }
 
-impl Completion {
+impl Answer {
     /// The tool calls of the answer, in order.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.parts.iter().filter_map(|part| match part {

@@ -17,7 +17,8 @@ mod trace;
 mod usage;
 
 pub use completion::{
-    Attempt, CacheOutcome, CacheStatus, CacheTier, Completion, FinishReason, OutputPart, Timing,
+    Answer, Attempt, CacheOutcome, CacheStatus, CacheTier, Completion, FinishReason, OutputPart,
+    Timing,
 };
 pub use content::{AudioPart, Content, FilePart, ImagePart, Part, ReasoningPart, TextPart};
 pub use embedding::{Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse};

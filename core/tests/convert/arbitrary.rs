@@ -366,7 +366,7 @@ impl Gen {
     }
 
     pub(crate) fn completion(&mut self) -> Completion {
-        Completion {
+        let answer = Answer {
             id: self.text(),
             model: self.text(),
             response_model: self.option(Self::text),
@@ -383,15 +383,18 @@ impl Gen {
             raw_finish_reason: self.option(Self::text),
             usage: self.usage(),
             raw_usage: self.option(Self::json),
+            upstream_request_id: self.option(Self::text),
+            dropped_params: self.list(Self::text),
+            extra: self.fields(),
+        };
+        Completion {
+            answer: answer.into(),
             cost: self.cost(),
             cache: self.cache(),
             attempts: self.list(Self::attempt),
             request_id: self.text(),
-            upstream_request_id: self.option(Self::text),
             timing: self.timing(),
-            dropped_params: self.list(Self::text),
             trace: self.option(|g| Box::new(g.trace())),
-            extra: self.fields(),
         }
     }
 

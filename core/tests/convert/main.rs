@@ -158,10 +158,10 @@ fn no_error_is_too_large_for_the_headers_of_any_client() {
                 };
                 attempts
             ];
-            f.partial = Some(Box::new(Completion {
+            f.partial = Some(Box::new(Completion::from(Answer {
                 text: long.clone(),
-                ..Completion::default()
-            }));
+                ..Answer::default()
+            })));
         });
         for row in KINDS {
             error.fields_mut().kind = row.kind;

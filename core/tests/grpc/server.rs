@@ -182,13 +182,13 @@ pub(crate) fn echo(request: &CompletionRequest) -> Completion {
         .iter()
         .map(|message| message.content.text())
         .collect();
-    Completion {
+    Completion::from(Answer {
         model: request.model.clone(),
         parts: vec![OutputPart::Text { text: text.clone() }],
         text,
         extra: request.extra.clone(),
-        ..Completion::default()
-    }
+        ..Answer::default()
+    })
 }
 
 #[tonic::async_trait]

@@ -28,6 +28,8 @@ MEASURE  calls      CPU and throughput with --at calls at once, for --seconds, p
          startup    making a client, and its first answer
          hit        look-ups in the memory cache, request of --bytes, answer of 1 kB
          join       (ossai) --at waiters on one flight
+         count      --at calls one after another and no clock read: for counting instructions
+         count-stream, count-hit  the same with streams of 2,000 events, and with cache hits
 CLIENT   hyper reqwest ossai ossai-store async-openai liter-llm; for `hit` ossai ossai-lookup liter-llm
 --threads 1 is a runtime on one thread, absent is Tokio's default";
 
@@ -82,10 +84,10 @@ impl Plan {
     /// The base address for this measure.
     pub(crate) fn base(&self) -> String {
         let kind = match self.measure.as_str() {
-            "burst" => "/burst",
+            "burst" | "count-stream" => "/burst",
             "paced" => "/paced",
             "identical" | "join" => "/slow",
-            "hit" => "/kb",
+            "hit" | "count-hit" => "/kb",
             _ => "",
         };
         format!("{}{kind}/v1", self.url)
@@ -101,6 +103,8 @@ impl Plan {
             "paced" => work::paced(client).await,
             "identical" => work::identical(client, self).await,
             "startup" => work::startup(client, self, made).await,
+            "count" => work::count(client, self, false).await,
+            "count-stream" => work::count(client, self, true).await,
             _ => Err(USAGE.into()),
         }
     }
@@ -113,6 +117,7 @@ async fn measure(client: &str, plan: &Plan) -> Outcome<Value> {
         ("hit", "ossai-lookup") => ours::hit_lookup(&base, plan.bytes).await,
         #[cfg(feature = "peers")]
         ("hit", "liter-llm") => peers::hit(&base, plan.bytes).await,
+        ("count-hit", "ossai") => ours::count_hits(plan).await,
         ("join", "ossai") => ours::join(plan).await,
         (_, "hyper") => plan.run(plain::Hyper::new(&base)).await,
         (_, "reqwest") => plan.run(plain::Reqwest::new(&base)).await,

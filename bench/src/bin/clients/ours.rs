@@ -128,6 +128,20 @@ pub(crate) async fn hit_lookup(base: &str, bytes: usize) -> Outcome<Value> {
     Ok(latency(bytes, samples, cpu))
 }
 
+pub(crate) async fn count_hits(plan: &Plan) -> Outcome<Value> {
+    let (client, request) = primed(&plan.base(), plan.bytes).await?;
+    let options = Arc::new(CallOptions::default());
+    let mut bytes = 0;
+    for _ in 0..plan.at {
+        bytes += client
+            .lookup(&request, &options)?
+            .ok_or("a miss")?
+            .text
+            .len();
+    }
+    Ok(json!({ "at": plan.at, "read": bytes }))
+}
+
 /// Waiters on one flight: the price of joining (all there is before the wait), and of everything up to the answer.
 pub(crate) async fn join(plan: &Plan) -> Outcome<Value> {
     let client = Ossai::new(&plan.base(), false)?.client;

@@ -146,6 +146,17 @@ pub(crate) async fn startup<T: Target>(client: T, plan: &Plan, made: Duration) -
     }))
 }
 
+pub(crate) async fn count<T: Target>(client: T, plan: &Plan, stream: bool) -> Outcome<Value> {
+    let mut bytes = 0;
+    for _ in 0..plan.at {
+        bytes += match stream {
+            true => client.stream(prompt(plan.bytes)).await?,
+            false => client.call(prompt(plan.bytes)).await?,
+        };
+    }
+    Ok(json!({ "at": plan.at, "read": bytes }))
+}
+
 /// How many calls the upstream has answered since it was last asked.
 pub(crate) async fn upstream_calls(url: &str) -> Outcome<u64> {
     let address = url.trim_start_matches("http://");

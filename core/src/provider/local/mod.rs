@@ -29,7 +29,9 @@ pub use answer::{Citation, Extract, answer};
 pub use embed::embed;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::types::{Completion, CompletionRequest, Extra, ModelInfo, OutputPart, StreamEvent};
+use crate::types::{
+    Answer, Completion, CompletionRequest, Extra, ModelInfo, OutputPart, StreamEvent,
+};
 
 /// The provider's name.
 pub const PROVIDER: &str = "local";
@@ -125,7 +127,7 @@ fn completion(request: &CompletionRequest, extract: &Extract) -> Completion {
     if !extract.citations.is_empty() {
         extra.insert("citations".into(), serde_json::json!(extract.citations));
     }
-    Completion {
+    Completion::from(Answer {
         id: EXTRACT_VERSION.into(),
         model: request.model.clone(),
         response_model: Some(EXTRACT_VERSION.into()),
@@ -138,8 +140,8 @@ fn completion(request: &CompletionRequest, extract: &Extract) -> Completion {
         finish_reason: extract.finish_reason.clone(),
         usage: extract.usage.clone(),
         extra,
-        ..Completion::default()
-    }
+        ..Answer::default()
+    })
 }
 
 #[cfg(test)]

@@ -322,7 +322,7 @@ fn max_tokens_cuts_the_answer_and_says_so() {
         request.max_tokens = Some(limit);
         let cut = complete(&request, &words).unwrap();
         assert_eq!(
-            (cut.finish_reason, cut.usage.output_tokens),
+            (cut.finish_reason.clone(), cut.usage.output_tokens),
             (FinishReason::Length, limit)
         );
         assert!(full.text.starts_with(&cut.text));
@@ -346,7 +346,7 @@ fn a_stop_sequence_ends_the_answer_before_it() {
     request.stop = vec!["never there".into(), "cancellation".into(), "so".into()];
     let answer = complete(&request, &words).unwrap();
     assert_eq!(
-        (answer.text.as_str(), answer.finish_reason),
+        (answer.text.as_str(), answer.finish_reason.clone()),
         ("Nobody leads a flight, ", FinishReason::Stop)
     );
     request.stop = vec!["Nobody".into()];
@@ -363,9 +363,9 @@ fn a_stop_sequence_ends_the_answer_before_it() {
 
 /// Folds events by their documented meaning.
 fn fold(model: &str, events: &[StreamEvent]) -> Completion {
-    let mut out = Completion {
+    let mut out = crate::types::Answer {
         model: model.into(),
-        ..Completion::default()
+        ..Default::default()
     };
     for event in events {
         match event.clone() {
@@ -390,7 +390,7 @@ fn fold(model: &str, events: &[StreamEvent]) -> Completion {
             other => panic!("{other:?}"),
         }
     }
-    out
+    out.into()
 }
 
 #[test]

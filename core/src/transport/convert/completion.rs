@@ -8,13 +8,22 @@ use super::{
 };
 use crate::error::ErrorKind;
 use crate::types::{
-    Attempt, CacheOutcome, CacheStatus, CacheTier, Completion, FinishReason, NanoUsd, OutputPart,
-    Timing, Trace, TraceStep,
+    Answer, Attempt, CacheOutcome, CacheStatus, CacheTier, Completion, FinishReason, NanoUsd,
+    OutputPart, Timing, Trace, TraceStep,
 };
 
 impl From<&Completion> for pb::Completion {
     fn from(completion: &Completion) -> Self {
         let Completion {
+            answer,
+            cost,
+            cache,
+            attempts,
+            request_id,
+            timing,
+            trace,
+        } = completion;
+        let Answer {
             id,
             model,
             response_model,
@@ -25,16 +34,10 @@ impl From<&Completion> for pb::Completion {
             raw_finish_reason,
             usage,
             raw_usage,
-            cost,
-            cache,
-            attempts,
-            request_id,
             upstream_request_id,
-            timing,
             dropped_params,
-            trace,
             extra,
-        } = completion;
+        } = &**answer;
         Self {
             id: id.clone(),
             model: model.clone(),
@@ -84,7 +87,7 @@ impl TryFrom<pb::Completion> for Completion {
             extra_json,
             trace,
         } = completion;
-        Ok(Self {
+        let answer = Answer {
             id,
             model,
             response_model,
@@ -95,15 +98,18 @@ impl TryFrom<pb::Completion> for Completion {
             raw_finish_reason,
             usage: usage.unwrap_or_default().into(),
             raw_usage: read_json_option(raw_usage_json, "raw_usage")?,
+            upstream_request_id,
+            dropped_params,
+            extra: read_extra(&extra_json, "extra")?,
+        };
+        Ok(Self {
+            answer: answer.into(),
             cost: cost.unwrap_or_default().into(),
             cache: cache.unwrap_or_default().into(),
             attempts: read_each(attempts, "attempts")?,
             request_id,
-            upstream_request_id,
             timing: timing.unwrap_or_default().into(),
-            dropped_params,
             trace: trace.map(|trace| Box::new(trace.into())),
-            extra: read_extra(&extra_json, "extra")?,
         })
     }
 }

@@ -15,7 +15,7 @@ async fn main() -> ossai::Result<()> {
     };
     match client.complete_with(request, options).await {
         Err(error) if error.kind() == ErrorKind::BudgetExceeded => println!("refused: {error}"),
-        other => println!("not refused: {:?}", other.map(|answer| answer.text)),
+        other => println!("not refused: {:?}", other.map(|answer| answer.text.clone())),
     }
     Ok(())
 }
