@@ -116,6 +116,8 @@ pub enum Op {
     Estimate,
     /// A synchronous look at the memory cache; the result is a completion or null.
     Lookup,
+    /// What the call would do, without sending it.
+    Explain,
 }
 
 /// One call.

@@ -21,6 +21,7 @@ pub mod call;
 pub mod client;
 pub mod cost;
 pub mod error;
+mod limit;
 pub mod observe;
 pub mod provider;
 pub mod retry;
@@ -28,6 +29,8 @@ pub mod tokens;
 pub mod transport;
 pub mod types;
 
-pub use client::{Client, CompletionStream, Config, EstimateOptions, Secret, TokenCount};
+pub use client::{
+    Client, CompletionStream, Config, Credential, EstimateOptions, Explanation, Secret, TokenCount,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use types::*;

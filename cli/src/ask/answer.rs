@@ -45,6 +45,9 @@ impl Asked<'_> {
             for name in answer.dropped_params.iter().filter(|_| first) {
                 anstream::eprintln!("{} does not take {name}: left out", answer.model);
             }
+            if let Some(trace) = &answer.trace {
+                say::trace(trace);
+            }
             if self.ask.cost || several {
                 say::cost(&answer);
             }

@@ -71,6 +71,12 @@ pub struct Ask {
     /// Print the request, its tokens and its price as JSON instead of sending it
     #[arg(long)]
     dry_run: bool,
+    /// Print as JSON what the call would do (key, route, cache, parameters, price) instead of sending it
+    #[arg(long, conflicts_with = "dry_run")]
+    explain: bool,
+    /// Say on standard error why the call came out as it did, step by step
+    #[arg(long)]
+    trace: bool,
     /// Say on standard error what the call took
     #[arg(long)]
     cost: bool,
@@ -126,6 +132,9 @@ impl Ask {
         if self.dry_run {
             return say::dry_run(global, &client, &request, &options);
         }
+        if self.explain {
+            return global.print_json(&client.explain(&Arc::new(request), &options)?);
+        }
         let asked = Asked {
             ask: &self,
             global,
@@ -153,6 +162,7 @@ impl Ask {
             },
             tags: self.tag.iter().cloned().collect(),
             max_cost: self.max_cost,
+            trace: self.trace.then_some(true),
             ..CallOptions::default()
         }
     }

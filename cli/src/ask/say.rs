@@ -6,7 +6,7 @@ use ossai::cost::{self, PriceContext};
 use ossai::observe::Stats;
 use ossai::{
     CallOptions, Client, Completion, CompletionRequest, Cost, CostStatus, EstimateOptions, NanoUsd,
-    Usage,
+    Trace, Usage,
 };
 use serde_json::json;
 
@@ -122,6 +122,38 @@ pub(super) fn partial(
             |total| format!("{about}{total}")
         )
     );
+}
+
+/// Why the call came out as it did, a line for each decision.
+pub(super) fn trace(trace: &Trace) {
+    for step in &trace.steps {
+        let by = step
+            .by
+            .as_ref()
+            .map_or(String::new(), |by| format!("{by}: "));
+        let mut line = format!(
+            "{:>9.3} ms  {by}{} {}",
+            step.at_us as f64 / 1000.0,
+            step.stage,
+            step.outcome
+        );
+        if let Some(attempt) = step.attempt {
+            line.push_str(&format!(" #{attempt}"));
+        }
+        if let Some(why) = &step.why {
+            line.push_str(&format!(" ({why})"));
+        }
+        if let Some(wait) = step.wait_ms {
+            line.push_str(&format!(" for {wait} ms"));
+        }
+        if !step.fields.is_empty() {
+            line.push_str(&format!(": {}", step.fields.join(", ")));
+        }
+        anstream::eprintln!("{line}");
+    }
+    if trace.omitted > 0 {
+        anstream::eprintln!("{} more decisions were left out", trace.omitted);
+    }
 }
 
 /// The request as it would be sent, what it counts and costs, and the configuration with its keys hidden.

@@ -126,6 +126,14 @@ impl Client for Open {
                         .map_err(failed)?,
                 )
             }
+            Op::Explain => {
+                let request: CompletionRequest = typed(&call.request)?;
+                value(
+                    client
+                        .explain(&Arc::new(request), &Arc::new(options))
+                        .map_err(failed)?,
+                )
+            }
             Op::Lookup => {
                 let request: CompletionRequest = typed(&call.request)?;
                 value(

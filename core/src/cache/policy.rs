@@ -33,6 +33,16 @@ pub(crate) fn cache_use(config: &Config, options: &CallOptions, deterministic: b
     }
 }
 
+/// Why a call with these options does not read the cache.
+pub(crate) fn bypass_reason(config: &Config, options: &CallOptions) -> &'static str {
+    match &options.cache {
+        _ if !config.cache.enabled => "disabled",
+        cache if cache.no_cache => "no_cache",
+        cache if cache.refresh => "refresh",
+        _ => "not_deterministic",
+    }
+}
+
 /// Whether a call with these options may share a flight.
 pub(crate) fn may_coalesce(config: &Config, options: &CallOptions, deterministic: bool) -> bool {
     options.coalesce.unwrap_or(match config.coalesce {

@@ -65,10 +65,12 @@ impl Flight {
         if let Some(message) = &self.route.missing_key {
             return Err(Error::new(ErrorKind::Authentication, message.clone()).into());
         }
+        let mut headers = self.headers(accept)?;
+        let credential = self.authorise(&mut headers).await?;
         let request = Request {
             method: Method::POST,
             uri: self.route.uri(wire.path)?,
-            headers: self.headers(accept)?,
+            headers,
             body: wire.body.clone(),
         };
         let response = self
@@ -76,7 +78,24 @@ impl Flight {
             .http()?
             .send(request, self.limits(), phase)
             .await?;
-        self.checked(response, phase).await
+        self.checked(response, phase)
+            .await
+            .map_err(|failure| Failure {
+                credential,
+                ..failure
+            })
+    }
+
+    /// Adds the credential where it comes from a callback; its number is for complaining about it.
+    pub(crate) async fn authorise(&self, headers: &mut HeaderMap) -> Result<Option<u64>> {
+        let Some(live) = &self.route.live else {
+            return Ok(None);
+        };
+        let Some((name, value, number)) = live.header().await? else {
+            return Ok(None);
+        };
+        headers.insert(name, value);
+        Ok(Some(number))
     }
 
     /// Turns a response that is not an answer into its error.
@@ -86,6 +105,7 @@ impl Flight {
         phase: &Phase,
     ) -> Result<Response, Failure> {
         if response.status.is_success() {
+            self.learn(response.headers(), None);
             return Ok(response);
         }
         let body = response.error_body(phase).await;
@@ -96,6 +116,10 @@ impl Flight {
         let fields = error.fields_mut();
         fields.retry_after_ms =
             crate::retry::hint(headers, self.core.clock.wall()).map(super::pipeline::millis);
+        let throttled = matches!(fields.kind, ErrorKind::RateLimited | ErrorKind::Overloaded)
+            && matches!(fields.http_status, Some(429 | 529));
+        let hint = fields.retry_after_ms.filter(|_| throttled);
+        self.learn(headers, hint.map(Duration::from_millis));
         if fields.upstream_request_id.is_none() {
             fields.upstream_request_id = request_id(headers);
         }

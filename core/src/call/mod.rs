@@ -8,6 +8,7 @@ pub(crate) mod flight;
 mod fold;
 pub mod key;
 pub(crate) mod orchestrated;
+pub(crate) mod pace;
 pub(crate) mod pipeline;
 pub(crate) mod stream;
 pub(crate) mod validate;

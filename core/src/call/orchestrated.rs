@@ -49,6 +49,7 @@ impl Flight {
     fn remote_options(&self) -> CallOptions {
         let timeouts = &self.core.config.timeouts;
         let mut options = CallOptions::clone(&self.options);
+        options.trace = Some(self.progress.trace.is_on());
         options.attempt_timeout_ms = options.attempt_timeout_ms.or(timeouts.attempt_ms);
         options.first_byte_timeout_ms = options.first_byte_timeout_ms.or(timeouts.first_byte_ms);
         options

@@ -8,19 +8,25 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::pace::{Asked, Pace};
 use crate::client::Core;
 use crate::client::route::Route;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::Counters;
-use crate::retry::{Decision, Evidence, Pushback, Situation, Spent, classify, decide};
+use crate::observe::{Counters, Recorder};
+use crate::retry::{Decision, Evidence, Pushback, Situation, Spent, Verdict, classify, decide};
 use crate::transport::http::Phase;
 use crate::transport::timer::IdleTimer;
-use crate::types::{Attempt, CallOptions};
+use crate::types::{Attempt, CallOptions, TraceStep};
 
 /// What a flight has done so far; its callers read it when their own time runs out.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) phase: Phase,
+    /// What was decided on the way, if one of the callers asked for it.
+    pub(crate) trace: Recorder,
+    pub(crate) pace: Pace,
+    /// Time spent waiting for a turn before tries, in microseconds.
+    queued_us: AtomicU64,
     attempts: Mutex<Vec<Attempt>>,
     /// The latest moment anybody waits for, in nanoseconds of the client's clock; 0 while none is set.
     deadline: AtomicU64,
@@ -38,6 +44,14 @@ impl Progress {
         Some(self.deadline.load(Relaxed))
             .filter(|nanos| *nanos > 0)
             .map(Duration::from_nanos)
+    }
+
+    pub(crate) fn queued(&self, micros: u64) {
+        self.queued_us.fetch_add(micros, Relaxed);
+    }
+
+    pub(crate) fn queued_us(&self) -> u64 {
+        self.queued_us.load(Relaxed)
     }
 
     fn push(&self, attempt: Attempt) {
@@ -72,6 +86,8 @@ pub(crate) struct Failure {
     pub(crate) unprocessed: bool,
     /// An event had already reached the caller.
     pub(crate) committed: bool,
+    /// The number of the credential it was refused with, where that came from a callback.
+    pub(crate) credential: Option<u64>,
 }
 
 impl From<Error> for Failure {
@@ -83,6 +99,7 @@ impl From<Error> for Failure {
             exhausted: false,
             unprocessed: false,
             committed: false,
+            credential: None,
         }
     }
 }
@@ -114,6 +131,7 @@ pub(crate) struct Flight {
     pub(crate) progress: Arc<Progress>,
     pub(crate) idempotency_key: String,
     pub(crate) request_id: String,
+    pub(crate) asked: Asked,
 }
 
 impl Flight {
@@ -143,9 +161,18 @@ impl Flight {
             .bucket(&self.route.origin, core.config.tenant.as_deref());
         let mut counted = 0_u32;
         let mut transparent_used = false;
+        let mut refreshed = false;
         let mut delay = Duration::ZERO;
         let mut spent: Option<Spent> = None;
+        let mut last: Option<Error> = None;
         loop {
+            if let Err(refused) = self.pace(deadline()).await {
+                // The last real error says more than that another try would have had to wait.
+                return Err(match last {
+                    Some(last) => self.dress(last, Some("pace")),
+                    None => self.dress(refused, None),
+                });
+            }
             counted = counted.saturating_add(1);
             Counters::add(&core.counters.attempts, 1);
             let started = core.clock.now();
@@ -182,11 +209,22 @@ impl Flight {
                     record.status = success.status;
                     record.upstream_request_id = success.upstream_request_id;
                     self.progress.push(record);
+                    self.progress.trace.note(&*core.clock, || {
+                        TraceStep::new("attempt", "ok").attempt(counted)
+                    });
                     return Ok(success.value);
                 }
                 Err(failure) => failure,
             };
-            let error = failure.error;
+            let mut error = failure.error;
+            self.progress.trace.note(&*core.clock, || {
+                TraceStep::new("attempt", "failed")
+                    .why(error.kind().name())
+                    .attempt(counted)
+            });
+            if let Some(theirs) = error.fields_mut().trace.take() {
+                self.progress.trace.adopt(*theirs, "orchestrator");
+            }
             record.error = Some(error.kind());
             record.status = error.fields().http_status;
             record
@@ -202,7 +240,7 @@ impl Flight {
                     pushback: failure.pushback,
                     unprocessed: failure.unprocessed,
                     transparent_used,
-                    refreshable: false,
+                    refreshable: failure.credential.is_some() && !refreshed,
                 },
             );
             let now = core.clock.now();
@@ -223,11 +261,37 @@ impl Flight {
                     random: &*core.random,
                 },
             );
+            self.progress.trace.note(&*core.clock, || match &decision {
+                Decision::GiveUp { why } => {
+                    TraceStep::new("retry", "gives_up").why(why.map_or("final", |why| why.name()))
+                }
+                Decision::Transparent => TraceStep::new("retry", "at_once").why("not_processed"),
+                Decision::Refresh => TraceStep::new("retry", "at_once").why("credential"),
+                Decision::Retry { delay, .. } => TraceStep::new("retry", "waits")
+                    .why(match verdict {
+                        Verdict::Retry { throttle: true } => "throttle",
+                        _ => "transient",
+                    })
+                    .wait_ms(millis(*delay)),
+            });
             match decision {
                 Decision::GiveUp { why } => {
                     return Err(self.dress(error, why.map(|why| why.name())));
                 }
-                Decision::Transparent | Decision::Refresh => {
+                Decision::Refresh => {
+                    refreshed = true;
+                    delay = Duration::ZERO;
+                    counted = counted.saturating_sub(1);
+                    if let (Some(live), Some(refused)) = (&self.route.live, failure.credential) {
+                        if live.refresh(refused).await.is_err() {
+                            return Err(self.dress(error, Some("credential")));
+                        }
+                        self.progress
+                            .trace
+                            .note(&*core.clock, || TraceStep::new("credential", "refreshed"));
+                    }
+                }
+                Decision::Transparent => {
                     transparent_used = true;
                     delay = Duration::ZERO;
                     counted = counted.saturating_sub(1);
@@ -237,6 +301,7 @@ impl Flight {
                     permit,
                 } => {
                     delay = wait;
+                    last = Some(error);
                     core.clock.sleep(wait).await;
                     // Until here the retry was not sent: dropping the permit gives its cost back.
                     spent = Some(permit.sent());
@@ -249,6 +314,11 @@ impl Flight {
     /// Adds what the call knows to the error of its last try.
     fn dress(&self, error: Error, why: Option<&'static str>) -> Error {
         error.with(|fields| {
+            // Some servers repeat the key they refuse; patterns find the vendors' own, this finds whatever was sent.
+            self.route.hide_credential(&mut fields.message);
+            if let Some(code) = &mut fields.provider_code {
+                self.route.hide_credential(code);
+            }
             if let Some(why) = why {
                 fields.gave_up = Some(why.into());
             }

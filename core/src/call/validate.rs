@@ -256,6 +256,15 @@ pub(crate) fn options(options: &CallOptions) -> Result<()> {
             "expected 1 to 255 visible ASCII characters",
         ));
     }
+    if options
+        .priority
+        .is_some_and(|priority| !(-10..=10).contains(&priority))
+    {
+        return Err(Error::invalid(
+            "options.priority",
+            "expected a whole number from -10 to 10",
+        ));
+    }
     if options.cache.no_cache && options.cache.refresh {
         return Err(Error::invalid(
             "options.cache",

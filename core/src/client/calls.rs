@@ -3,7 +3,7 @@
 //! Everything up to the wait happens on the caller's thread without a task, so that a hit or a mistake costs no hop.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::completion_stream::CompletionStream;
@@ -16,16 +16,17 @@ use crate::call::attempt::{Outgoing, Whole, Wire};
 use crate::call::flight::{Join, Subscriber, Want};
 use crate::call::key::{self, Key, Place};
 use crate::call::orchestrated::seen_from_here;
-use crate::call::pipeline::{Flight, micros, millis};
+use crate::call::pace::Asked;
+use crate::call::pipeline::{Flight, Progress, micros, millis};
 use crate::call::stream::{EventLog, Events};
 use crate::call::validate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::Counters;
+use crate::observe::{Counters, Nearness, Recorder};
 use crate::provider;
 use crate::transport::timer::IdleTimer;
 use crate::types::{
     CacheOutcome, CacheStatus, CacheTier, CallOptions, Completion, CompletionRequest, Cost,
-    CostStatus, NanoUsd, Timing,
+    CostStatus, NanoUsd, Timing, Trace, TraceStep, Unsupported,
 };
 
 /// A checked call, before it leaves the caller's thread.
@@ -39,6 +40,25 @@ pub(crate) struct Prepared {
     pub(crate) started: Duration,
     pub(crate) deadline: Duration,
     pub(crate) request_id: String,
+    pub(crate) deterministic: bool,
+    /// What was decided on the caller's side, and the flight where the rest was.
+    pub(crate) trace: Recorder,
+    pub(crate) flown: OnceLock<Arc<Progress>>,
+}
+
+impl Prepared {
+    /// The decisions so far, if anybody asked for them.
+    fn traced(&self) -> Option<Box<Trace>> {
+        if !self.trace.is_on() {
+            return None;
+        }
+        let mut trace = Trace::default();
+        self.trace.copy_to(&mut trace, self.started);
+        if let Some(flown) = self.flown.get() {
+            flown.trace.copy_to(&mut trace, self.started);
+        }
+        Some(Box::new(trace))
+    }
 }
 
 impl Client {
@@ -192,7 +212,7 @@ impl Core {
         Ok(started.saturating_add(Duration::from_millis(total)))
     }
 
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         request: Arc<CompletionRequest>,
         options: Arc<CallOptions>,
@@ -212,12 +232,27 @@ impl Core {
         let deadline = self.deadline(started, &options)?;
         let deterministic = policy::is_deterministic(&request, provider == "local");
         let key = self.key(&route, model, &request);
+        let trace = Recorder::default();
+        if options.trace.unwrap_or(self.config.trace) {
+            trace.turn_on();
+        }
+        // Kept and shared answers may be of calls that let parameters go.
+        let strict = options.unsupported == Some(Unsupported::Refuse);
+        if strict {
+            self.check_parameters(&route, &request, model)?;
+        }
         if let Some(max_cost) = options.max_cost {
             self.check_cost(&request, &options, max_cost)?;
         }
+        let cache = policy::cache_use(&self.config, &options, deterministic);
+        // Which parameters an orchestrator's provider takes is not known here.
+        let blind = strict && route.is_orchestrator;
         Ok(Prepared {
-            cache: policy::cache_use(&self.config, &options, deterministic),
-            coalesce: policy::may_coalesce(&self.config, &options, deterministic),
+            cache: CacheUse {
+                read: cache.read && !blind,
+                write: cache.write && !blind,
+            },
+            coalesce: !blind && policy::may_coalesce(&self.config, &options, deterministic),
             request_id: self.call_id(),
             request,
             options,
@@ -225,7 +260,67 @@ impl Core {
             key,
             started,
             deadline,
+            deterministic,
+            trace,
+            flown: OnceLock::new(),
         })
+    }
+
+    /// Refuses a call of which something would have to be left out.
+    fn check_parameters(
+        &self,
+        route: &Route,
+        request: &CompletionRequest,
+        model: &str,
+    ) -> Result<()> {
+        if route.is_orchestrator || route.kind == ProviderKind::Local {
+            return Ok(());
+        }
+        let traits = self.traits(route, &request.model);
+        let wire = provider::encode_completion(route.api, request, model, &traits, false)?;
+        match wire.dropped_params.first() {
+            None => Ok(()),
+            Some(first) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "`{}` does not take {}",
+                    request.model,
+                    wire.dropped_params.join(", ")
+                ),
+            )
+            .with(|fields| fields.field = Some(first.clone()))),
+        }
+    }
+
+    /// How this call stands to the traced ones before it.
+    pub(super) fn nearness(&self, call: &Prepared, remember: bool) -> Nearness {
+        let route = &call.route;
+        let (_, model) = call.request.model.split_once('/').unwrap_or_default();
+        let model = if route.is_orchestrator {
+            &call.request.model
+        } else {
+            model
+        };
+        let place = self.place(route, &route.endpoint, model);
+        self.near_misses
+            .compare(call.key, &place, &call.request, remember)
+    }
+
+    /// The step of a call's trace that says what came of the look into the cache.
+    pub(super) fn cache_step(&self, call: &Prepared, found: bool, remember: bool) -> TraceStep {
+        if found {
+            return TraceStep::new("cache", "hit").why("memory");
+        }
+        if !call.cache.read {
+            let why = policy::bypass_reason(&self.config, &call.options);
+            return TraceStep::new("cache", "bypass").why(why);
+        }
+        let step = TraceStep::new("cache", "miss");
+        match self.nearness(call, remember) {
+            Nearness::Unknown => step.why("unknown"),
+            Nearness::Same => step.why("not_kept"),
+            Nearness::Differs(fields) => step.why("differs").fields(fields),
+        }
     }
 
     /// What the memory has for this call: its own answer, or the folded answer of the same stream.
@@ -239,7 +334,11 @@ impl Core {
     }
 
     fn look_up_first(&self, call: &Prepared, keys: [Key; 2]) -> Option<(Arc<Entry>, Key)> {
-        let memory = self.memory.as_ref().filter(|_| call.cache.read)?;
+        let Some(memory) = self.memory.as_ref().filter(|_| call.cache.read) else {
+            call.trace
+                .note(&*self.clock, || self.cache_step(call, false, false));
+            return None;
+        };
         let max_age = call.options.cache.max_age_ms.map(Duration::from_millis);
         let found = keys
             .into_iter()
@@ -252,6 +351,9 @@ impl Core {
             },
             1,
         );
+        call.trace.note(&*self.clock, || {
+            self.cache_step(call, found.is_some(), true)
+        });
         found
     }
 
@@ -280,6 +382,7 @@ impl Core {
                 overhead_us: total,
                 ..Timing::default()
             },
+            trace: call.traced(),
         }
     }
 
@@ -303,12 +406,20 @@ impl Core {
         let deadline = Some(call.deadline);
         let (subscriber, log) = if call.coalesce {
             match self.flights.join(key.0, want, deadline)? {
-                Join::Joined(subscriber) => return Ok(subscriber),
+                Join::Joined(subscriber) => {
+                    self.follow(call, &subscriber, "joined");
+                    return Ok(subscriber);
+                }
                 Join::Started(subscriber, log) => (subscriber, log),
             }
         } else {
             self.flights.start_private(want, deadline)?
         };
+        self.follow(
+            call,
+            &subscriber,
+            if call.coalesce { "started" } else { "alone" },
+        );
         let flight = self.flight(call, &subscriber);
         let request = Arc::clone(&call.request);
         let (store, key) = (call.cache.write, key);
@@ -323,6 +434,30 @@ impl Core {
         Ok(subscriber)
     }
 
+    /// Notes which flight the call is on, so that its decisions are in the call's trace too.
+    fn follow<E: Clone + Send, T: Clone + Send>(
+        &self,
+        call: &Prepared,
+        subscriber: &Subscriber<E, T>,
+        outcome: &'static str,
+    ) {
+        if !call.trace.is_on() {
+            return;
+        }
+        subscriber.progress().trace.turn_on();
+        let _ = call.flown.set(Arc::clone(subscriber.progress()));
+        call.trace.note(&*self.clock, || {
+            let step = TraceStep::new("flight", outcome);
+            match outcome {
+                "alone" if call.options.coalesce == Some(false) || call.deterministic => {
+                    step.why("coalesce_off")
+                }
+                "alone" => step.why("not_deterministic"),
+                _ => step,
+            }
+        });
+    }
+
     fn flight<E: Clone + Send, T: Clone + Send>(
         self: &Arc<Self>,
         call: &Prepared,
@@ -335,6 +470,7 @@ impl Core {
             progress: Arc::clone(subscriber.progress()),
             idempotency_key: self.idempotency_key(&call.options),
             request_id: call.request_id.clone(),
+            asked: Asked::Completion(Arc::clone(&call.request)),
         }
     }
 
@@ -395,11 +531,14 @@ impl Core {
                 overhead_us: if joined {
                     0
                 } else {
-                    total.saturating_sub(elsewhere)
+                    total
+                        .saturating_sub(elsewhere)
+                        .saturating_sub(answer.timing.queue_us)
                 },
                 first_token_us: first_token.map(|at| micros(at.saturating_sub(call.started))),
                 ..answer.timing
             },
+            trace: call.traced(),
         }
     }
 
@@ -413,6 +552,7 @@ impl Core {
             fields
                 .provider
                 .get_or_insert_with(|| call.route.name.clone());
+            fields.trace = call.traced();
         })
     }
 }
@@ -468,6 +608,13 @@ impl Flight {
             let traits = self.core.traits(&self.route, &request.model);
             provider::encode_completion(self.route.api, &request, model, &traits, streamed)?.into()
         };
+        if !wire.dropped_params.is_empty() {
+            self.progress.trace.note(&*self.core.clock, || {
+                TraceStep::new("parameters", "dropped")
+                    .why("model")
+                    .fields(wire.dropped_params.clone())
+            });
+        }
         let call = Outgoing { request, wire };
         let deadline = || log.latest_deadline();
         let (mut completion, events) = if streamed {
@@ -488,6 +635,15 @@ impl Flight {
         };
         self.settle(&call, &mut completion);
         let completion = Arc::new(completion);
+        self.progress.trace.note(&*self.core.clock, || {
+            if store.is_none() || self.core.memory.is_none() {
+                TraceStep::new("store", "not_stored").why("policy")
+            } else if !policy::may_store(&completion) || (streamed && events.is_none()) {
+                TraceStep::new("store", "not_stored").why("incomplete")
+            } else {
+                TraceStep::new("store", "stored").why("memory")
+            }
+        });
         if let (Some(key), Some(memory)) = (store, &self.core.memory)
             && policy::may_store(&completion)
             && (!streamed || events.is_some())
@@ -543,10 +699,14 @@ impl Flight {
             attempts.append(&mut completion.attempts);
             completion.attempts = attempts;
             seen_from_here(&mut completion.cache.tier);
+            if let Some(trace) = completion.trace.take() {
+                self.progress.trace.adopt(*trace, "orchestrator");
+            }
             self.core.count_spent(&completion.cost);
             return;
         }
         completion.attempts = self.progress.attempts();
+        completion.timing.queue_us = self.progress.queued_us();
         let upstream_request_id = completion
             .attempts
             .last()

@@ -30,6 +30,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// When and how often to try again.
     pub retry: Retry,
+    /// Whether calls wait where a provider has said that nothing is left.
+    pub pacing: Pacing,
     /// The memory cache.
     pub cache: Cache,
     /// Which calls may share a flight.
@@ -38,8 +40,12 @@ pub struct Config {
     pub limits: Limits,
     /// A file whose prices replace or add to the built-in table.
     pub prices: Option<std::path::PathBuf>,
-    /// Trust and proxies.
+    /// Trust.
     pub tls: Tls,
+    /// Proxies.
+    pub proxy: Proxy,
+    /// Whether answers and errors tell why they came out as they did; a call may say otherwise.
+    pub trace: bool,
     /// For tests only.
     #[serde(skip_serializing_if = "Testing::is_off")]
     pub testing: Testing,
@@ -160,6 +166,27 @@ impl Default for Retry {
     }
 }
 
+/// Whether calls wait where a provider has said that nothing is left (`x-ratelimit-*`, `anthropic-ratelimit-*`,
+/// `retry-after`) instead of being refused by it. Providers that say nothing are never waited for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Pacing {
+    /// Whether they do.
+    pub enabled: bool,
+    /// Most calls that wait for one model; more are refused with `overloaded`.
+    pub max_waiting: u64,
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_waiting: 10_000,
+        }
+    }
+}
+
 /// The memory cache.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -253,6 +280,32 @@ pub struct Tls {
     pub ca_pem: Option<String>,
     /// A file of the same.
     pub ca_file: Option<std::path::PathBuf>,
+    /// Trust the authorities Mozilla does, as bundled with this version, beside the system's: for containers without any.
+    pub bundled_roots: bool,
+}
+
+/// Proxies; they hold for providers and the orchestrator alike, never for this machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Proxy {
+    /// `http://[user:password@]host:port`, instead of the environment's. Encrypted connections go through it untouched.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub url: Option<Secret>,
+    /// Hosts, domains, addresses and networks reached without it, separated by commas, instead of `NO_PROXY`.
+    pub no_proxy: Option<String>,
+    /// Read `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    pub from_env: bool,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            url: None,
+            no_proxy: None,
+            from_env: true,
+        }
+    }
 }
 
 /// For tests: time runs faster and chance is repeatable. Nobody should set this in production.

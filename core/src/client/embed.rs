@@ -10,13 +10,15 @@ use crate::cache::memory::{Entry, Value};
 use crate::cache::policy;
 use crate::call::flight::{Join, Want};
 use crate::call::key;
-use crate::call::pipeline::{Flight, micros, millis};
+use crate::call::pace::Asked;
+use crate::call::pipeline::{Flight, Progress, micros, millis};
 use crate::call::validate;
 use crate::error::Result;
-use crate::observe::Counters;
+use crate::observe::{Counters, Recorder};
 use crate::transport::timer::IdleTimer;
 use crate::types::{
     CacheOutcome, CacheStatus, CacheTier, CallOptions, EmbeddingRequest, EmbeddingResponse, Timing,
+    Trace, TraceStep,
 };
 
 impl Client {
@@ -68,12 +70,19 @@ impl Core {
         let key = key::embedding_key(&self.place(&route, &route.endpoint, model), &request);
         let request_id = self.call_id();
         let cache = policy::cache_use(&self.config, &options, true);
+        let trace = Recorder::default();
+        if options.trace.unwrap_or(self.config.trace) {
+            trace.turn_on();
+        }
         if let Some(memory) = self.memory.as_ref().filter(|_| cache.read) {
             let max_age = options.cache.max_age_ms.map(Duration::from_millis);
             if let Some(entry) = memory.get(&key, started, max_age)
                 && let Value::Embedding(kept) = &entry.value
             {
                 Counters::add(&self.counters.cache_hits, 1);
+                trace.note(&*self.clock, || {
+                    TraceStep::new("cache", "hit").why("memory")
+                });
                 let mut answer = EmbeddingResponse::clone(kept);
                 answer.cache = CacheOutcome {
                     status: CacheStatus::Hit,
@@ -92,9 +101,16 @@ impl Core {
                     overhead_us: total,
                     ..Timing::default()
                 };
+                answer.trace = told(&trace, None, started);
                 return Ok(answer);
             }
             Counters::add(&self.counters.cache_misses, 1);
+            trace.note(&*self.clock, || TraceStep::new("cache", "miss"));
+        } else {
+            trace.note(&*self.clock, || {
+                let why = policy::bypass_reason(&self.config, &options);
+                TraceStep::new("cache", "bypass").why(why)
+            });
         }
         let runtime = runtime()?;
         self.check_room()?;
@@ -106,6 +122,14 @@ impl Core {
                 .start_private(Want::Result, Some(deadline))?;
             Join::Started(subscriber, log)
         };
+        if trace.is_on() {
+            let (outcome, progress) = match &joined {
+                Join::Joined(subscriber) => ("joined", subscriber.progress()),
+                Join::Started(subscriber, _) => ("started", subscriber.progress()),
+            };
+            progress.trace.turn_on();
+            trace.note(&*self.clock, || TraceStep::new("flight", outcome));
+        }
         let mut subscriber = match joined {
             Join::Joined(subscriber) => subscriber,
             Join::Started(subscriber, log) => {
@@ -116,6 +140,7 @@ impl Core {
                     progress: Arc::clone(subscriber.progress()),
                     idempotency_key: self.idempotency_key(&options),
                     request_id: request_id.clone(),
+                    asked: Asked::Embedding(Arc::clone(&request)),
                 });
                 let (request, store) = (Arc::clone(&request), cache.write.then_some(key));
                 let log = Arc::new(log);
@@ -144,6 +169,7 @@ impl Core {
                     fields.request_id = Some(request_id.clone());
                     fields.model.get_or_insert_with(|| request.model.clone());
                     fields.provider.get_or_insert_with(|| route.name.clone());
+                    fields.trace = told(&trace, Some(subscriber.progress()), started);
                 })
             })?;
         let mut answer = EmbeddingResponse::clone(&answer);
@@ -158,8 +184,22 @@ impl Core {
         }
         answer.request_id = request_id;
         answer.timing.total_us = micros(self.clock.now().saturating_sub(started));
+        answer.trace = told(&trace, Some(subscriber.progress()), started);
         Ok(answer)
     }
+}
+
+/// The decisions of a call and of its flight, if anybody asked for them.
+fn told(trace: &Recorder, flown: Option<&Arc<Progress>>, started: Duration) -> Option<Box<Trace>> {
+    if !trace.is_on() {
+        return None;
+    }
+    let mut whole = Trace::default();
+    trace.copy_to(&mut whole, started);
+    if let Some(flown) = flown {
+        flown.trace.copy_to(&mut whole, started);
+    }
+    Some(Box::new(whole))
 }
 
 impl Flight {
@@ -171,6 +211,8 @@ impl Flight {
     ) -> Arc<EmbeddingResponse> {
         if !self.route.is_orchestrator {
             self.settle_direct(request, &mut answer);
+        } else if let Some(trace) = answer.trace.take() {
+            self.progress.trace.adopt(*trace, "orchestrator");
         }
         self.core.count_spent(&answer.cost);
         let answer = Arc::new(answer);
@@ -181,6 +223,7 @@ impl Flight {
     fn settle_direct(&self, request: &EmbeddingRequest, answer: &mut EmbeddingResponse) {
         answer.model.clone_from(&request.model);
         answer.attempts = self.progress.attempts();
+        answer.timing.queue_us = self.progress.queued_us();
         answer.upstream_request_id = answer
             .attempts
             .last()

@@ -11,6 +11,7 @@ use super::config::ProviderKind;
 use super::route::Route;
 use super::{Client, Core};
 use crate::call::attempt::{request_id, unreadable};
+use crate::call::pace::Asked;
 use crate::call::pipeline::{Failure, Flight, Progress, Success, Try, micros};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider;
@@ -109,6 +110,7 @@ impl Core {
             progress: Arc::new(Progress::default()),
             idempotency_key: String::new(),
             request_id: self.call_id(),
+            asked: Asked::Nothing,
         };
         let end = self
             .clock
@@ -161,6 +163,7 @@ impl Flight {
         let query = [limit, after].into_iter().flatten();
         let mut headers = self.route.headers.clone();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let credential = self.authorise(&mut headers).await?;
         let request = Request {
             method: Method::GET,
             uri: self.route.uri_with("/models", query)?,
@@ -172,7 +175,13 @@ impl Flight {
             .http()?
             .send(request, self.limits(), phase)
             .await?;
-        let mut response = self.checked(response, phase).await?;
+        let mut response = self
+            .checked(response, phase)
+            .await
+            .map_err(|failure| Failure {
+                credential,
+                ..failure
+            })?;
         let body = response.body(phase).await?;
         let value = provider::decode_models(&body).map_err(|error| unreadable(error, &response))?;
         Ok(Success {

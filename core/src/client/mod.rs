@@ -3,7 +3,9 @@
 mod calls;
 mod completion_stream;
 pub mod config;
+mod credential;
 mod embed;
+mod explain;
 mod info;
 mod money;
 pub mod presets;
@@ -18,6 +20,8 @@ use std::time::Duration;
 pub use completion_stream::CompletionStream;
 pub use config::Config;
 pub(crate) use config::read_file;
+pub use credential::{Credential, CredentialFuture};
+pub use explain::{CachePlan, Explanation, ParameterPlan, RoutePlan, SharingPlan};
 pub use money::EstimateOptions;
 pub use secret::Secret;
 pub use tokens::TokenCount;
@@ -26,7 +30,7 @@ use crate::cache::memory::Memory;
 use crate::call::flight::{self, Flights};
 use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{Counters, Stats};
+use crate::observe::{Counters, NearMisses, Stats};
 use crate::retry::{
     Backoff, Clock, QuotaSettings, Random, RetryPolicy, RetryQuota, ScaledClock, SeededRandom,
     SystemClock,
@@ -34,6 +38,7 @@ use crate::retry::{
 use crate::tokens::{Calibration, Encoding};
 use crate::transport::grpc::{GrpcConfig, GrpcRoad};
 use crate::transport::http::Http;
+use crate::transport::proxy::Proxies;
 use crate::transport::tls;
 use crate::types::{Completion, EmbeddingResponse, NanoUsd, StreamEvent};
 use route::{Route, Routes};
@@ -70,6 +75,7 @@ pub(crate) struct Core {
     pub(crate) quotas: RetryQuota,
     pub(crate) policy: RetryPolicy,
     pub(crate) counters: Counters,
+    pub(crate) near_misses: NearMisses,
     pub(crate) memory: Option<Memory>,
     pub(crate) flights: CompletionFlights,
     pub(crate) embeddings: EmbeddingFlights,
@@ -134,7 +140,7 @@ impl Core {
     }
 }
 
-fn road(endpoint: &str, config: &Config) -> Result<GrpcRoad> {
+fn road(endpoint: &str, config: &Config, proxies: Option<&Arc<Proxies>>) -> Result<GrpcRoad> {
     let scale = config.testing.time_scale.unwrap_or(1).max(1);
     GrpcRoad::connect_lazy(
         endpoint,
@@ -144,6 +150,7 @@ fn road(endpoint: &str, config: &Config) -> Result<GrpcRoad> {
             stream_idle_timeout: Duration::from_millis(config.timeouts.stream_idle_ms) / scale,
             max_receive_bytes: usize::try_from(config.limits.max_grpc_message_bytes)
                 .unwrap_or(usize::MAX),
+            proxies: proxies.cloned(),
             ..GrpcConfig::default()
         },
     )
@@ -155,6 +162,17 @@ impl Client {
     /// # Errors
     /// `invalid_request` naming the configuration field that is wrong.
     pub fn new(config: Config) -> Result<Self> {
+        Self::with_credentials(config, [])
+    }
+
+    /// A client whose credentials for the named providers come from callbacks while calls are made.
+    ///
+    /// # Errors
+    /// As [`Client::new`]; also for a callback beside a configured key, and for one whose provider there is not.
+    pub fn with_credentials(
+        config: Config,
+        credentials: impl IntoIterator<Item = (String, Arc<dyn Credential>)>,
+    ) -> Result<Self> {
         config.check()?;
         let clock: Arc<dyn Clock> = match config.testing.time_scale {
             Some(factor) => Arc::new(ScaledClock::new(factor)),
@@ -170,11 +188,13 @@ impl Client {
                 PriceTable::embedded().with_overlay(&read_file("config.prices", path)?)?
             }
         };
-        let routes = Routes::new(&config)?;
+        let routes = Routes::new(&config, &credentials.into_iter().collect())?;
+        // A wrong proxy is told now, not by the first call.
+        let proxies = Proxies::new(&config)?;
         let road = config
             .endpoint
             .as_deref()
-            .map(|endpoint| road(endpoint, &config))
+            .map(|endpoint| road(endpoint, &config, proxies.as_ref()))
             .transpose()?;
         let log_bytes = usize::try_from(config.limits.max_stream_log_bytes).unwrap_or(usize::MAX);
         let limits = flight::Limits {
@@ -199,6 +219,7 @@ impl Client {
                     longest_hint: Duration::from_millis(config.retry.max_retry_after_ms),
                 },
                 counters: Counters::default(),
+                near_misses: NearMisses::default(),
                 memory: config
                     .cache
                     .enabled

@@ -8,10 +8,12 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::config::{Auth, Config, ProviderConfig, ProviderKind};
+use super::credential::{Credential, Live};
 use super::presets::{self, Preset};
 use super::secret::Secret;
 use crate::cost::usage::{UsageApi, usage_api};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limit::{self, Lane};
 use crate::provider::Api;
 
 /// The `anthropic-version` this was written against; servers that only speak its shape know the older one.
@@ -41,9 +43,27 @@ pub(crate) struct Route {
     pub(crate) is_orchestrator: bool,
     /// Whether it is OpenAI itself and not a server that speaks like it.
     pub(crate) is_openai: bool,
+    /// Where the credential comes from while calls are made, if it is not in `headers`.
+    pub(crate) live: Option<Arc<Live>>,
+    /// What its upstream says of its limits; `None` where nobody paces.
+    pub(crate) pace: Option<Arc<Lane>>,
 }
 
 impl Route {
+    /// Blots out the credential wherever a text repeats it.
+    pub(crate) fn hide_credential(&self, text: &mut String) {
+        let live = self.live.as_ref().and_then(|live| live.sent());
+        let fixed = self.headers.values().filter(|value| value.is_sensitive());
+        for value in fixed.chain(&live) {
+            let Ok(value) = value.to_str() else { continue };
+            let key = value.strip_prefix("Bearer ").unwrap_or(value);
+            // Shorter ones are no secrets, and would blot out words.
+            if key.len() >= 8 && text.contains(key) {
+                *text = text.replace(key, "***");
+            }
+        }
+    }
+
     /// The address of an endpoint; parsed once for each.
     pub(crate) fn uri(&self, path: &'static str) -> Result<Uri> {
         let mut uris = self.uris.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,19 +106,37 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// Works out the routes; an error names the field that is wrong.
-    pub(crate) fn new(config: &Config) -> Result<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        sources: &BTreeMap<String, Arc<dyn Credential>>,
+    ) -> Result<Self> {
         let mut routes = BTreeMap::new();
         for (name, provider) in &config.providers {
             routes.insert(
                 name.clone(),
-                Arc::new(route(name, provider, presets::preset(name))?),
+                Arc::new(paced(
+                    route(name, provider, presets::preset(name), sources.get(name))?,
+                    config,
+                )),
             );
         }
         for preset in presets::PRESETS {
             if !routes.contains_key(preset.name) {
-                let route = route(preset.name, &ProviderConfig::default(), Some(preset))?;
-                routes.insert(preset.name.to_owned(), Arc::new(route));
+                let source = sources.get(preset.name);
+                let route = route(
+                    preset.name,
+                    &ProviderConfig::default(),
+                    Some(preset),
+                    source,
+                )?;
+                routes.insert(preset.name.to_owned(), Arc::new(paced(route, config)));
             }
+        }
+        if let Some(name) = sources.keys().find(|name| !routes.contains_key(*name)) {
+            return Err(Error::invalid(
+                format!("config.providers.{name}"),
+                "expected a provider for this credential callback",
+            ));
         }
         let orchestrator = config
             .endpoint
@@ -166,7 +204,18 @@ fn orchestrator(endpoint: &str, config: &Config) -> Route {
         missing_key: None,
         is_orchestrator: true,
         is_openai: false,
+        live: None,
+        pace: None,
     }
+}
+
+/// The route with the pacing all clients of the process share for it.
+fn paced(mut route: Route, config: &Config) -> Route {
+    if config.pacing.enabled && route.kind != ProviderKind::Local {
+        let factor = config.testing.time_scale.unwrap_or(1).max(1);
+        route.pace = Some(limit::lane(&route.base_url, &route.credential, factor));
+    }
+    route
 }
 
 fn env(name: &str) -> Option<String> {
@@ -175,7 +224,12 @@ fn env(name: &str) -> Option<String> {
         .filter(|value| !value.trim().is_empty())
 }
 
-fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result<Route> {
+fn route(
+    name: &str,
+    config: &ProviderConfig,
+    preset: Option<&Preset>,
+    source: Option<&Arc<dyn Credential>>,
+) -> Result<Route> {
     let path = |field: &str| format!("config.providers.{name}.{field}");
     let kind = config
         .kind
@@ -204,6 +258,12 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
     } else {
         normalise(&base_url, name, kind)
     };
+    if source.is_some() && (config.api_key.is_some() || config.api_key_env.is_some()) {
+        return Err(Error::invalid(
+            path("api_key"),
+            "expected none beside a credential callback",
+        ));
+    }
     let key = config
         .api_key
         .clone()
@@ -219,7 +279,9 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
             (config.base_url.is_none())
                 .then(|| preset?.key_env.and_then(env).map(Secret::from))
                 .flatten()
-        });
+        })
+        .filter(|_| source.is_none());
+    let has_key = key.is_some() || source.is_some();
     let auth = config
         .auth
         .or(preset.map(|preset| preset.auth))
@@ -228,7 +290,7 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
             ProviderKind::Openai => Auth::Bearer,
             ProviderKind::Local => Auth::None,
         });
-    let auth = if auth == Auth::None && config.auth.is_none() && key.is_some() {
+    let auth = if auth == Auth::None && config.auth.is_none() && has_key {
         Auth::Bearer
     } else {
         auth
@@ -241,20 +303,9 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
         );
     }
     if let Some(key) = &key {
-        let (name, value) = match auth {
-            Auth::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
-            Auth::XApiKey => (
-                HeaderName::from_static("x-api-key"),
-                key.expose().to_owned(),
-            ),
-            Auth::ApiKey => (HeaderName::from_static("api-key"), key.expose().to_owned()),
-            Auth::None => {
-                return Err(Error::invalid(
-                    path("auth"),
-                    "expected a header for the key, found `none`",
-                ));
-            }
-        };
+        let (name, value) = auth_header(auth, key.expose()).ok_or_else(|| {
+            Error::invalid(path("auth"), "expected a header for the key, found `none`")
+        })?;
         let mut value = header_value(&path("api_key"), &value)?;
         value.set_sensitive(true);
         headers.insert(name, value);
@@ -273,7 +324,7 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
             header_value(&path("version"), &version)?,
         );
     }
-    let missing_key = (kind != ProviderKind::Local && key.is_none() && is_own)
+    let missing_key = (kind != ProviderKind::Local && !has_key && is_own)
         .then(|| preset?.key_env)
         .flatten()
         .map(|variable| {
@@ -295,7 +346,7 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
                 "expected no credentials and no query in the address",
             ));
         }
-        if url.scheme() == "http" && key.is_some() && !config.allow_http && !is_loopback(&url) {
+        if url.scheme() == "http" && has_key && !config.allow_http && !is_loopback(&url) {
             return Err(Error::invalid(
                 path("base_url"),
                 "expected https: a key would cross the network in the clear (`allow_http` permits it)",
@@ -303,6 +354,7 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
         }
         url.origin().ascii_serialization()
     };
+    let live = source.map(|source| Arc::new(Live::new(Arc::clone(source), auth, name)));
     Ok(Route {
         name: name.to_owned(),
         kind,
@@ -318,10 +370,25 @@ fn route(name: &str, config: &ProviderConfig, preset: Option<&Preset>) -> Result
             .iter()
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
-        credential: Secret::fingerprint(key.as_ref()),
+        credential: live.as_ref().map_or_else(
+            || Secret::fingerprint(key.as_ref()),
+            |live| live.fingerprint(),
+        ),
+        live,
         missing_key,
         is_orchestrator: false,
         is_openai: name == "openai" && is_own,
+        pace: None,
+    })
+}
+
+/// The header that carries a credential.
+pub(crate) fn auth_header(auth: Auth, key: &str) -> Option<(HeaderName, String)> {
+    Some(match auth {
+        Auth::Bearer => (AUTHORIZATION, format!("Bearer {key}")),
+        Auth::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        Auth::ApiKey => (HeaderName::from_static("api-key"), key.to_owned()),
+        Auth::None => return None,
     })
 }
 

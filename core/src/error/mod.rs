@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use kind::{ErrorKind, KINDS, KindRow};
 
-use crate::types::{Attempt, Completion};
+use crate::types::{Attempt, Completion, Trace};
 
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -80,7 +80,8 @@ pub struct Fields {
     /// Whose time ran out: `attempt` or `total`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// Why no further try was made, where a retriable failure ended the call: `attempts`, `deadline`, `quota`, `hint`.
+    /// Why no further try was made, where a retriable failure ended the call: `attempts`, `deadline`, `quota`, `hint`,
+    /// `pace` (it would have waited too long for its turn), `credential` (no other one could be fetched).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gave_up: Option<String>,
     /// Whether the vendor bills it.
@@ -92,6 +93,9 @@ pub struct Fields {
     /// What arrived before a stream broke.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<Box<Completion>>,
+    /// Why the call came out as it did, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
     /// The fault beneath, for [`std::error::Error::source`].
     #[serde(skip)]
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
@@ -120,6 +124,7 @@ impl Error {
             billed: Billed::No,
             attempts: Vec::new(),
             partial: None,
+            trace: None,
             source: None,
         }))
     }

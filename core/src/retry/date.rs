@@ -32,6 +32,11 @@ pub(super) fn parse(text: &str, now: UnixSeconds) -> Option<UnixSeconds> {
         .or_else(|| asctime(text))
 }
 
+/// Reads an HTTP date as seconds since 1970; `wall` settles the century of a two-digit year.
+pub(crate) fn http_date(text: &str, wall: SystemTime) -> Option<i64> {
+    parse(text.trim(), unix_seconds(wall))
+}
+
 /// `SystemTime` as seconds since 1970, rounded down.
 pub(super) fn unix_seconds(time: SystemTime) -> UnixSeconds {
     match time.duration_since(SystemTime::UNIX_EPOCH) {

@@ -16,6 +16,7 @@ mod retry_after;
 pub use backoff::Backoff;
 pub use classify::{EXHAUSTED_CODES, Evidence, Verdict, classify};
 pub use clock::{Clock, ScaledClock, Sleep, SystemClock};
+pub(crate) use date::http_date;
 pub use deadline::{Deadline, TimeLeft, Timeouts, encode_grpc_timeout, parse_grpc_timeout};
 pub use decide::{Decision, RetryPolicy, Situation, Why, decide};
 pub use quota::{Bucket, Permit, QuotaSettings, RetryQuota, Spent};

@@ -1,7 +1,5 @@
 //! Making connections for both roads, so that a failed one says what failed: the name, the port, the time or the
 //! certificate.
-//!
-//! Proxies are those of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as curl reads them).
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -17,13 +15,14 @@ use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector, dns::Name};
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{self, ClientConfig, pki_types::ServerName};
 use tower_service::Service;
+
+use super::proxy::{Proxies, Proxy};
 
 type Pending<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
@@ -78,7 +77,7 @@ const SHARED_FOR: Duration = Duration::from_millis(50);
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
     security: Arc<Security>,
-    proxies: Option<Arc<Matcher>>,
+    proxies: Option<Arc<Proxies>>,
     /// For name, connection, proxy and handshake together.
     limit: Duration,
     timed_out: Arc<Mutex<Option<(Instant, ConnectFault)>>>,
@@ -88,18 +87,19 @@ impl Connector {
     /// For HTTP/2 to one server, with or without TLS.
     pub(crate) fn fixed(
         tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+        proxies: Option<Arc<Proxies>>,
         limit: Duration,
     ) -> Self {
-        Self::new(Security::Fixed(tls), limit)
+        Self::new(Security::Fixed(tls), proxies, limit)
     }
 
     /// For HTTP/1.1 and HTTP/2 to any server, as its address says.
-    pub(crate) fn by_scheme(make: MakeTls, limit: Duration) -> Self {
+    pub(crate) fn by_scheme(make: MakeTls, proxies: Option<Arc<Proxies>>, limit: Duration) -> Self {
         let made = OnceLock::new();
-        Self::new(Security::ByScheme { make, made }, limit)
+        Self::new(Security::ByScheme { make, made }, proxies, limit)
     }
 
-    fn new(security: Security, limit: Duration) -> Self {
+    fn new(security: Security, proxies: Option<Arc<Proxies>>, limit: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -109,7 +109,7 @@ impl Connector {
         Self {
             tcp,
             security: Arc::new(security),
-            proxies: proxies(),
+            proxies,
             limit,
             timed_out: Arc::default(),
         }
@@ -119,7 +119,7 @@ impl Connector {
     pub(crate) fn proxy_authorization(&self, uri: &Uri) -> Option<HeaderValue> {
         let proxies = self.proxies.as_ref()?;
         (uri.scheme_str() == Some("http"))
-            .then(|| proxies.intercept(uri)?.basic_auth().cloned())
+            .then(|| proxies.for_uri(uri)?.auth)
             .flatten()
     }
 
@@ -137,15 +137,15 @@ impl Connector {
         let proxy = self
             .proxies
             .as_ref()
-            .and_then(|proxies| proxies.intercept(&with_scheme(&uri, scheme)?));
+            .and_then(|proxies| proxies.for_uri(&with_scheme(&uri, scheme)?));
         let mut proxied = false;
         let io = match proxy {
             None => self.tcp(uri).await?,
             // HTTP/2 without TLS cannot go through a proxy but in a tunnel.
-            Some(proxy) if tls.is_some() || is_fixed => self.tunnel(&proxy, uri).await?,
+            Some(proxy) if tls.is_some() || is_fixed => self.tunnel(proxy, uri).await?,
             Some(proxy) => {
                 proxied = true;
-                self.to_proxy(proxy.uri().clone()).await?
+                self.tcp(proxy.proxy).await?
             }
         };
         let Some((config, name)) = tls else {
@@ -187,49 +187,14 @@ impl Connector {
         Ok(TokioIo::new(Box::new(tcp.into_inner())))
     }
 
-    /// A connection to a proxy, encrypted if its address says so.
-    async fn to_proxy(&self, uri: Uri) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
-        match uri.scheme_str() {
-            Some("http") => self.tcp(uri).await,
-            Some("https") => {
-                let (config, name) = (self.tls_config()?, server_name(&uri)?);
-                let io = self.tcp(uri).await?;
-                Ok(encrypt(io, &config, name, &[b"http/1.1"]).await?.0)
-            }
-            _ => Err(ConnectFault::new(
-                "other",
-                "expected an http or https address in the proxy variables",
-            )),
+    async fn tunnel(&self, proxy: Proxy, uri: Uri) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
+        let mut tunnel = Tunnel::new(proxy.proxy, self.tcp.clone());
+        if let Some(auth) = proxy.auth {
+            tunnel = tunnel.with_auth(auth);
         }
+        let tcp = tunnel.call(uri).await.map_err(|error| tcp_fault(&error))?;
+        Ok(TokioIo::new(Box::new(tcp.into_inner())))
     }
-
-    async fn tunnel(
-        &self,
-        proxy: &Intercept,
-        uri: Uri,
-    ) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), ToProxy(self.clone()));
-        if let Some(auth) = proxy.basic_auth() {
-            tunnel = tunnel.with_auth(auth.clone());
-        }
-        tunnel.call(uri).await.map_err(|error| tcp_fault(&error))
-    }
-}
-
-/// The proxies of the environment, if it names any.
-fn proxies() -> Option<Arc<Matcher>> {
-    const NAMES: [&str; 6] = [
-        "HTTP_PROXY",
-        "http_proxy",
-        "HTTPS_PROXY",
-        "https_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-    ];
-    NAMES
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-        .then(|| Arc::new(Matcher::from_env()))
 }
 
 fn with_scheme(uri: &Uri, scheme: &str) -> Option<Uri> {
@@ -262,24 +227,6 @@ async fn encrypt(
         .map_err(|error| tls_fault(&error))?;
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((TokioIo::new(Box::new(stream)), h2))
-}
-
-/// The way to a proxy, as the tunnel wants it.
-struct ToProxy(Connector);
-
-impl Service<Uri> for ToProxy {
-    type Response = TokioIo<Box<dyn Io>>;
-    type Error = ConnectFault;
-    type Future = Pending<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.0.clone();
-        Box::pin(async move { connector.to_proxy(uri).await })
-    }
 }
 
 impl Service<Uri> for Connector {
@@ -401,10 +348,19 @@ fn tcp_fault(error: &(dyn StdError + 'static)) -> ConnectFault {
 
 fn tls_fault(error: &io::Error) -> ConnectFault {
     // A reset in the middle of a handshake is a fault of the network, not of a certificate.
-    let of_tls = error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>());
-    ConnectFault::new(if of_tls { "tls" } else { "other" }, error)
+    ConnectFault::new(if is_tls(error) { "tls" } else { "other" }, error)
+}
+
+/// Whether a cause is the TLS stack's: an `io::Error` hides what it wraps from `source`, however often it is wrapped.
+fn is_tls(cause: &(dyn StdError + 'static)) -> bool {
+    let mut cause = cause;
+    while let Some(io) = cause.downcast_ref::<io::Error>() {
+        let Some(inner) = io.get_ref() else {
+            return false;
+        };
+        cause = inner;
+    }
+    cause.is::<rustls::Error>()
 }
 
 /// The system's resolver, with an error that can be told from others.

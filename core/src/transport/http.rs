@@ -25,6 +25,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::connect::{ConnectFault, Connector};
+use super::proxy::Proxies;
 use super::timer::IdleTimer;
 use super::tls;
 use crate::client::config::Config;
@@ -112,6 +113,7 @@ impl Http {
         let scale = config.testing.time_scale.unwrap_or(1).max(1);
         let connector = Connector::by_scheme(
             tls::lazily(config)?,
+            Proxies::new(config)?,
             Duration::from_millis(config.timeouts.connect_ms) / scale,
         );
         let client = Client::builder(TokioExecutor::new())

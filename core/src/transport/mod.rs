@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub mod convert;
 pub mod grpc;
 pub(crate) mod http;
+pub mod proxy;
 pub mod sse;
 pub(crate) mod timer;
 pub(crate) mod tls;

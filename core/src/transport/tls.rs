@@ -1,5 +1,7 @@
 //! Whom to trust: the system's roots, and those the configuration adds. Nothing here turns verification off.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -43,6 +45,55 @@ fn extra_roots(config: &Config) -> Result<Vec<CertificateDer<'static>>> {
         }
         roots.extend(found);
     }
+    if config.tls.bundled_roots {
+        roots.extend_from_slice(webpki_root_certs::TLS_SERVER_ROOT_CERTS);
+    }
+    roots.extend(named_by_environment(&|name| std::env::var_os(name))?);
+    Ok(roots)
+}
+
+/// Where Linux distributions keep the system's roots in one file.
+const SYSTEM_BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Roots of `SSL_CERT_FILE` and `SSL_CERT_DIR`. The platform's verifier reads them on some systems only, and there in place
+/// of the system's roots; here they come beside them everywhere.
+fn named_by_environment(
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Vec<CertificateDer<'static>>> {
+    let var = |name: &str| env(name).filter(|value| !value.is_empty());
+    let (file, folder) = (var("SSL_CERT_FILE"), var("SSL_CERT_DIR"));
+    if file.is_none() && folder.is_none() {
+        return Ok(Vec::new());
+    }
+    let certificates = |path: &Path| {
+        let pem = std::fs::read(path).ok()?;
+        let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).flatten().collect();
+        (!found.is_empty()).then_some(found)
+    };
+    let mut roots = Vec::new();
+    if let Some(file) = file {
+        roots.extend(certificates(Path::new(&file)).ok_or_else(|| {
+            Error::invalid("SSL_CERT_FILE", "expected a file of PEM certificates")
+        })?);
+    }
+    for folder in folder.iter().flat_map(std::env::split_paths) {
+        // As OpenSSL does: what is no certificate there is passed over.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            roots.extend(certificates(&entry.path()).unwrap_or_default());
+        }
+    }
+    if cfg!(target_os = "linux") {
+        let system = SYSTEM_BUNDLES
+            .iter()
+            .find_map(|path| certificates(Path::new(path)));
+        roots.extend(system.unwrap_or_default());
+    }
     Ok(roots)
 }
 
@@ -51,7 +102,8 @@ fn extra_roots(config: &Config) -> Result<Vec<CertificateDer<'static>>> {
 pub(crate) fn lazily(
     config: &Config,
 ) -> Result<Box<dyn Fn() -> Result<ClientConfig> + Send + Sync>> {
-    if config.tls.ca_pem.is_some() || config.tls.ca_file.is_some() {
+    let named = std::env::var_os("SSL_CERT_FILE").is_some_and(|file| !file.is_empty());
+    if named || config.tls.ca_pem.is_some() || config.tls.ca_file.is_some() {
         let made = client_config(config)?;
         return Ok(Box::new(move || Ok(made.clone())));
     }
@@ -78,4 +130,50 @@ pub(crate) fn client_config(config: &Config) -> Result<ClientConfig> {
         .dangerous() // the name of the only way to set a verifier; this one is the platform's own
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env<'a>(pairs: &'a [(&'a str, &'a Path)]) -> impl Fn(&str) -> Option<OsString> + 'a {
+        |name| {
+            let (_, path) = pairs.iter().find(|(known, _)| *known == name)?;
+            Some(path.as_os_str().to_owned())
+        }
+    }
+
+    #[test]
+    fn roots_of_the_environment_come_beside_the_systems() {
+        let made = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        let folder = std::env::temp_dir().join(format!("ossai-roots-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("own.pem");
+        std::fs::write(&file, made.cert.pem()).unwrap();
+        std::fs::write(folder.join("README"), "no certificate").unwrap();
+        let own = made.cert.der();
+        let by_file = named_by_environment(&env(&[("SSL_CERT_FILE", &file)])).unwrap();
+        let by_folder = named_by_environment(&env(&[("SSL_CERT_DIR", &folder)])).unwrap();
+        let missing = named_by_environment(&env(&[("SSL_CERT_FILE", &folder.join("none"))]));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(by_file.contains(own) && by_folder.contains(own));
+        let system = SYSTEM_BUNDLES.iter().any(|path| Path::new(path).exists());
+        if cfg!(target_os = "linux") && system {
+            assert!(by_file.len() > 1, "the system's roots are gone");
+        }
+        let error = missing.unwrap_err();
+        assert_eq!(error.fields().field.as_deref(), Some("SSL_CERT_FILE"));
+        assert!(named_by_environment(&|_| None).unwrap().is_empty());
+    }
+
+    #[test]
+    fn bundled_roots_are_added_only_when_asked_for() {
+        let count = |json: &str| {
+            extra_roots(&Config::from_json(json).unwrap())
+                .unwrap()
+                .len()
+        };
+        let more = count(r#"{"tls": {"bundled_roots": true}}"#) - count("{}");
+        assert_eq!(more, webpki_root_certs::TLS_SERVER_ROOT_CERTS.len());
+    }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Content, Cost, Extra, Message, NanoUsd, Part, ReasoningPart, Role, ToolCall, Usage};
+use super::{
+    Content, Cost, Extra, Message, NanoUsd, Part, ReasoningPart, Role, ToolCall, Trace, Usage,
+};
 
 /// A finished answer, with what it cost and how it came about.
 ///
@@ -28,6 +30,9 @@ pub struct Completion {
     pub request_id: String,
     /// Where the time went.
     pub timing: Timing,
+    /// Why the call came out as it did, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
 }
 
 impl std::ops::Deref for Completion {

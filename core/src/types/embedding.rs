@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Attempt, CacheOutcome, Cost, Extra, Timing, Usage};
+use super::{Attempt, CacheOutcome, Cost, Extra, Timing, Trace, Usage};
 
 /// One request for embeddings; inputs over a vendor's limits are split into several upstream calls and joined again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -100,4 +100,7 @@ pub struct EmbeddingResponse {
     pub upstream_request_id: Option<String>,
     /// Where the time went.
     pub timing: Timing,
+    /// Why the call came out as it did, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
 }

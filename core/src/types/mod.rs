@@ -13,6 +13,7 @@ mod model;
 mod money;
 mod options;
 mod request;
+mod trace;
 mod usage;
 
 pub use completion::{
@@ -25,10 +26,11 @@ pub use event::StreamEvent;
 pub use message::{Message, Role, ToolCall};
 pub use model::{Health, HealthStatus, ModelInfo};
 pub use money::NanoUsd;
-pub use options::{CacheOptions, CallOptions};
+pub use options::{CacheOptions, CallOptions, Unsupported};
 pub use request::{
     CompletionRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolDefinition,
 };
+pub use trace::{MAX_STEPS, Trace, TraceStep};
 pub use usage::{Cost, CostStatus, Usage};
 
 /// Fields a type does not know, kept verbatim and passed on to the provider.

@@ -49,6 +49,27 @@ pub struct CallOptions {
     /// W3C trace context of the caller, passed on to the upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// From -10 to 10, 0 when absent: where calls wait for a provider's limit, each step puts this one as far ahead as if
+    /// it had come 10 s earlier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// What becomes of parameters that the model or its wire format does not take; absent means `drop`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsupported: Option<Unsupported>,
+    /// Whether the answer, or the error, tells why the call came out as it did (`trace`); absent means as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<bool>,
+}
+
+/// What becomes of parameters that cannot be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unsupported {
+    /// They are left out and named in the answer's `dropped_params`.
+    #[default]
+    Drop,
+    /// The call is refused with `unsupported` before anything is sent.
+    Refuse,
 }
 
 /// How one call uses the caches.

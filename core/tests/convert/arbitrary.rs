@@ -234,6 +234,22 @@ impl Gen {
         }
     }
 
+    fn trace(&mut self) -> Trace {
+        Trace {
+            steps: self.list(|g| TraceStep {
+                at_us: g.int(),
+                stage: g.text().into(),
+                outcome: g.text().into(),
+                why: g.option(Self::text).map(Into::into),
+                fields: g.list(Self::text),
+                wait_ms: g.option(Self::int),
+                attempt: g.option(|g| g.bits() as u32),
+                by: g.option(Self::text).map(Into::into),
+            }),
+            omitted: self.bits() as u32,
+        }
+    }
+
     /// Options as an orchestrator takes them from a caller: without those that only the direct road has.
     pub(crate) fn options(&mut self) -> CallOptions {
         CallOptions {
@@ -255,6 +271,9 @@ impl Gen {
             max_cost: self.option(|g| NanoUsd(g.int())),
             prices: None,
             traceparent: None,
+            trace: self.option(Self::flag),
+            priority: self.option(|g| g.bits() as i32),
+            unsupported: self.option(|g| g.of(&[Unsupported::Drop, Unsupported::Refuse])),
         }
     }
 
@@ -375,6 +394,7 @@ impl Gen {
             attempts: self.list(Self::attempt),
             request_id: self.text(),
             timing: self.timing(),
+            trace: self.option(|g| Box::new(g.trace())),
         }
     }
 
@@ -463,6 +483,7 @@ impl Gen {
             request_id: self.text(),
             upstream_request_id: self.option(Self::text),
             timing: self.timing(),
+            trace: self.option(|g| Box::new(g.trace())),
         }
     }
 
@@ -496,6 +517,7 @@ impl Gen {
             billed: self.of(&[Billed::No, Billed::Maybe, Billed::Yes]),
             attempts: self.list(Self::attempt),
             partial: self.option(|g| Box::new(g.completion())),
+            trace: self.option(|g| Box::new(g.trace())),
             source: None,
         })
     }

@@ -397,6 +397,47 @@ pub struct Completion {
     /// Fields of the vendor's answer that are unknown here: a JSON object.
     #[prost(string, tag = "18")]
     pub extra_json: ::prost::alloc::string::String,
+    /// Why the call came out as it did, where that was asked for.
+    #[prost(message, optional, tag = "19")]
+    pub trace: ::core::option::Option<Trace>,
+}
+/// The decisions of one call, in the order they were made. It names stages, reasons and fields, never their values.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Trace {
+    /// The decisions.
+    #[prost(message, repeated, tag = "1")]
+    pub steps: ::prost::alloc::vec::Vec<TraceStep>,
+    /// Decisions left out because there were too many.
+    #[prost(uint32, tag = "2")]
+    pub omitted: u32,
+}
+/// One decision. Its words are open lists, hence no enums.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TraceStep {
+    /// When, in microseconds after the call reached the orchestrator.
+    #[prost(uint64, tag = "1")]
+    pub at_us: u64,
+    /// What was decided upon.
+    #[prost(string, tag = "2")]
+    pub stage: ::prost::alloc::string::String,
+    /// How it was decided.
+    #[prost(string, tag = "3")]
+    pub outcome: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(string, optional, tag = "4")]
+    pub why: ::core::option::Option<::prost::alloc::string::String>,
+    /// The fields concerned, as paths.
+    #[prost(string, repeated, tag = "5")]
+    pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The wait it led to, in milliseconds.
+    #[prost(uint64, optional, tag = "6")]
+    pub wait_ms: ::core::option::Option<u64>,
+    /// The try it belongs to, from 1.
+    #[prost(uint32, optional, tag = "7")]
+    pub attempt: ::core::option::Option<u32>,
+    /// Who decided, where it was not the orchestrator asked.
+    #[prost(string, optional, tag = "8")]
+    pub by: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// One part of an answer. A reader skips a part that is of none of these kinds.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -747,6 +788,16 @@ pub struct CallOptions {
     /// last as long as events keep coming.
     #[prost(uint64, optional, tag = "11")]
     pub first_event_timeout_ms: ::core::option::Option<u64>,
+    /// Whether the answer, or the error, tells why the call came out as it did; absent means as configured.
+    #[prost(bool, optional, tag = "12")]
+    pub trace: ::core::option::Option<bool>,
+    /// From -10 to 10, 0 when absent: where calls wait for a provider's limit, each step puts this one as far ahead as if it
+    /// had come 10 s earlier.
+    #[prost(int32, optional, tag = "13")]
+    pub priority: ::core::option::Option<i32>,
+    /// Refuse the call when the model or its wire format does not take one of its parameters, instead of leaving it out.
+    #[prost(bool, optional, tag = "14")]
+    pub refuse_unsupported: ::core::option::Option<bool>,
 }
 /// How one call uses the caches.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1606,6 +1657,9 @@ pub struct EmbeddingResult {
     /// Where the time went.
     #[prost(message, optional, tag = "11")]
     pub timing: ::core::option::Option<Timing>,
+    /// Why the call came out as it did, where that was asked for.
+    #[prost(message, optional, tag = "12")]
+    pub trace: ::core::option::Option<Trace>,
 }
 /// What to count.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2678,6 +2732,9 @@ pub struct ErrorDetail {
     /// What arrived before a stream broke.
     #[prost(message, optional, tag = "19")]
     pub partial: ::core::option::Option<Completion>,
+    /// Why the call came out as it did, where that was asked for and there is room.
+    #[prost(message, optional, tag = "20")]
+    pub trace: ::core::option::Option<Trace>,
 }
 /// Whether the vendor will bill a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -203,6 +203,11 @@ impl<E: Clone + Send, T: Clone + Send> Flights<E, T> {
         Ok((subscriber, Publisher::new(flight)))
     }
 
+    /// Whether a call of this key would find a flight to join. It may have ended by the time the call is made.
+    pub(crate) fn is_under_way(&self, key: &Key) -> bool {
+        self.home.shard(key).lock().contains_key(key)
+    }
+
     /// The numbers for metrics.
     pub(crate) fn stats(&self) -> Stats {
         let counters = &self.home.counters;

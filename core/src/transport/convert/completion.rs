@@ -9,7 +9,7 @@ use super::{
 use crate::error::ErrorKind;
 use crate::types::{
     Answer, Attempt, CacheOutcome, CacheStatus, CacheTier, Completion, FinishReason, NanoUsd,
-    OutputPart, Timing,
+    OutputPart, Timing, Trace, TraceStep,
 };
 
 impl From<&Completion> for pb::Completion {
@@ -21,6 +21,7 @@ impl From<&Completion> for pb::Completion {
             attempts,
             request_id,
             timing,
+            trace,
         } = completion;
         let Answer {
             id,
@@ -55,6 +56,7 @@ impl From<&Completion> for pb::Completion {
             upstream_request_id: upstream_request_id.clone(),
             timing: Some(timing.into()),
             dropped_params: dropped_params.clone(),
+            trace: trace.as_deref().map(Into::into),
             extra_json: extra_text(extra),
         }
     }
@@ -83,6 +85,7 @@ impl TryFrom<pb::Completion> for Completion {
             timing,
             dropped_params,
             extra_json,
+            trace,
         } = completion;
         let answer = Answer {
             id,
@@ -106,6 +109,7 @@ impl TryFrom<pb::Completion> for Completion {
             attempts: read_each(attempts, "attempts")?,
             request_id,
             timing: timing.unwrap_or_default().into(),
+            trace: trace.map(|trace| Box::new(trace.into())),
         })
     }
 }
@@ -297,5 +301,72 @@ impl From<pb::Timing> for Timing {
             total_us,
             overhead_us,
         }
+    }
+}
+
+impl From<&Trace> for pb::Trace {
+    fn from(trace: &Trace) -> Self {
+        let Trace { steps, omitted } = trace;
+        Self {
+            steps: steps
+                .iter()
+                .map(|step| {
+                    let TraceStep {
+                        at_us,
+                        stage,
+                        outcome,
+                        why,
+                        fields,
+                        wait_ms,
+                        attempt,
+                        by,
+                    } = step;
+                    pb::TraceStep {
+                        at_us: *at_us,
+                        stage: stage.clone().into_owned(),
+                        outcome: outcome.clone().into_owned(),
+                        why: why.clone().map(Into::into),
+                        fields: fields.clone(),
+                        wait_ms: *wait_ms,
+                        attempt: *attempt,
+                        by: by.clone().map(Into::into),
+                    }
+                })
+                .collect(),
+            omitted: *omitted,
+        }
+    }
+}
+
+impl From<pb::Trace> for Trace {
+    fn from(trace: pb::Trace) -> Self {
+        let pb::Trace { steps, omitted } = trace;
+        let mut trace = Self {
+            omitted,
+            ..Self::default()
+        };
+        for step in steps {
+            let pb::TraceStep {
+                at_us,
+                stage,
+                outcome,
+                why,
+                fields,
+                wait_ms,
+                attempt,
+                by,
+            } = step;
+            trace.push(TraceStep {
+                at_us,
+                stage: stage.into(),
+                outcome: outcome.into(),
+                why: why.map(Into::into),
+                fields,
+                wait_ms,
+                attempt,
+                by: by.map(Into::into),
+            });
+        }
+        trace
     }
 }

@@ -89,6 +89,7 @@ impl From<&EmbeddingResponse> for pb::EmbeddingResult {
             request_id,
             upstream_request_id,
             timing,
+            trace,
         } = response;
         Self {
             model: model.clone(),
@@ -108,6 +109,7 @@ impl From<&EmbeddingResponse> for pb::EmbeddingResult {
             request_id: request_id.clone(),
             upstream_request_id: upstream_request_id.clone(),
             timing: Some(timing.into()),
+            trace: trace.as_deref().map(Into::into),
         }
     }
 }
@@ -128,6 +130,7 @@ impl TryFrom<pb::EmbeddingResult> for EmbeddingResponse {
             request_id,
             upstream_request_id,
             timing,
+            trace,
         } = result;
         Ok(Self {
             model,
@@ -144,6 +147,7 @@ impl TryFrom<pb::EmbeddingResult> for EmbeddingResponse {
             request_id,
             upstream_request_id,
             timing: timing.unwrap_or_default().into(),
+            trace: trace.map(|trace| Box::new(trace.into())),
         })
     }
 }

@@ -240,6 +240,7 @@ impl From<&Error> for pb::ErrorDetail {
             billed,
             attempts,
             partial,
+            trace,
             source: _,
         } = error.fields();
         let billed = match billed {
@@ -267,6 +268,7 @@ impl From<&Error> for pb::ErrorDetail {
             billed: billed.into(),
             attempts: write_each(attempts),
             partial: partial.as_deref().map(Into::into),
+            trace: trace.as_deref().map(Into::into),
         }
     }
 }
@@ -293,6 +295,7 @@ fn read_detail(detail: pb::ErrorDetail, kind: ErrorKind) -> Fields {
         billed,
         attempts,
         partial,
+        trace,
     } = detail;
     Fields {
         kind,
@@ -320,6 +323,7 @@ fn read_detail(detail: pb::ErrorDetail, kind: ErrorKind) -> Fields {
         partial: partial
             .and_then(|partial| partial.try_into().map_err(|_: ConvertError| ()).ok())
             .map(Box::new),
+        trace: trace.map(|trace| Box::new(trace.into())),
         source: None,
     }
 }
@@ -329,6 +333,22 @@ fn bounded_detail(error: &Error) -> pb::ErrorDetail {
     let over = |detail: &pb::ErrorDetail| detail.encoded_len() > DETAIL_LIMIT;
     if over(&detail) {
         detail.partial = None;
+    }
+    if over(&detail) {
+        // The last decisions are those that led here.
+        if let Some(trace) = &mut detail.trace {
+            let first = trace.steps.len().saturating_sub(8);
+            trace.omitted = trace
+                .omitted
+                .saturating_add(u32::try_from(first).unwrap_or(u32::MAX));
+            trace.steps.drain(..first);
+            for step in &mut trace.steps {
+                step.fields.truncate(8);
+            }
+        }
+    }
+    if over(&detail) {
+        detail.trace = None;
     }
     if over(&detail) {
         let first = detail.attempts.len().saturating_sub(8);

@@ -2,7 +2,7 @@
 
 use ossai_proto::v1 as pb;
 
-use crate::types::{CacheOptions, CallOptions, NanoUsd};
+use crate::types::{CacheOptions, CallOptions, NanoUsd, Unsupported};
 
 /// The options an orchestrator takes from a caller.
 ///
@@ -25,6 +25,9 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         max_cost,
         prices: _,
         traceparent: _,
+        trace,
+        priority,
+        unsupported,
     } = options;
     let CacheOptions {
         no_cache,
@@ -49,6 +52,9 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         stream_idle_timeout_ms: *stream_idle_timeout_ms,
         max_attempts: *max_attempts,
         first_event_timeout_ms: None,
+        trace: *trace,
+        priority: *priority,
+        refuse_unsupported: unsupported.map(|unsupported| unsupported == Unsupported::Refuse),
     }
 }
 
@@ -68,6 +74,9 @@ impl From<pb::CallOptions> for CallOptions {
             stream_idle_timeout_ms,
             max_attempts,
             first_event_timeout_ms,
+            trace,
+            priority,
+            refuse_unsupported,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -92,6 +101,15 @@ impl From<pb::CallOptions> for CallOptions {
             idempotency_key,
             tags,
             max_cost: max_cost_nano_usd.map(NanoUsd),
+            trace,
+            priority,
+            unsupported: refuse_unsupported.map(|refuse| {
+                if refuse {
+                    Unsupported::Refuse
+                } else {
+                    Unsupported::Drop
+                }
+            }),
             ..Self::default()
         }
     }

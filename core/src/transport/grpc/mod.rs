@@ -30,6 +30,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use super::convert::{
     ConvertError, check_protocol, options_message, stamp_protocol, timeout_value,
 };
+use super::proxy::Proxies;
 use crate::error::{Error, ErrorKind};
 use crate::transport::connect::Connector;
 use crate::types::{
@@ -49,6 +50,8 @@ const MAX_MODEL_PAGES: usize = 100;
 pub struct GrpcConfig {
     /// Roots, client certificate and cryptography for `https` endpoints; ALPN is set by the road.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Proxies; the connection is tunnelled through one (`CONNECT`).
+    pub proxies: Option<Arc<Proxies>>,
     /// Send credentials over plain HTTP to hosts other than this one.
     pub allow_plaintext: bool,
     /// For name look-up, connection and TLS handshake together.
@@ -67,6 +70,7 @@ impl Default for GrpcConfig {
     fn default() -> Self {
         Self {
             tls: None,
+            proxies: None,
             allow_plaintext: false,
             connect_timeout: Duration::from_secs(5),
             stream_idle_timeout: Duration::from_secs(20),
@@ -148,7 +152,7 @@ impl GrpcRoad {
             .http2_keep_alive_interval(config.keepalive)
             .keep_alive_timeout(Duration::from_secs(20))
             .keep_alive_while_idle(true);
-        let connector = Connector::fixed(tls, config.connect_timeout);
+        let connector = Connector::fixed(tls, config.proxies.clone(), config.connect_timeout);
         Ok(Self(Arc::new(Inner {
             target,
             config,
