@@ -19,7 +19,7 @@ fn client(config: &serde_json::Value) -> Client {
 
 async fn call(client: &Client) -> Result<String, Error> {
     let answer = client.complete(CompletionRequest::new("p/m", "hi")).await?;
-    Ok(answer.text)
+    Ok(answer.into_answer().text)
 }
 
 /// Reads one request's head and body and answers it; gives the head.
