@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::circuit::{Gate, is_refusal};
 use crate::client::Core;
 use crate::client::route::Route;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Counters;
-use crate::retry::{Decision, Evidence, Pushback, Situation, Spent, classify, decide};
+use crate::retry::{Decision, Evidence, Permit, Pushback, Situation, Spent, classify, decide};
 use crate::transport::http::Phase;
 use crate::transport::timer::IdleTimer;
 use crate::types::{Attempt, CallOptions};
@@ -114,6 +115,8 @@ pub(crate) struct Flight {
     pub(crate) progress: Arc<Progress>,
     pub(crate) idempotency_key: String,
     pub(crate) request_id: String,
+    /// Its circuit; `None` where there are none.
+    pub(crate) gate: Option<Gate>,
 }
 
 impl Flight {
@@ -145,7 +148,24 @@ impl Flight {
         let mut transparent_used = false;
         let mut delay = Duration::ZERO;
         let mut spent: Option<Spent> = None;
+        // The failure that is tried again, and what that try has been paid with.
+        let mut again: Option<(Error, Option<Permit>)> = None;
         loop {
+            let entered = match self.enter(&deadline, &mut delay).await {
+                Ok(entered) => entered,
+                Err(refused) => {
+                    // Dropping the permit gives its cost back: nothing was sent.
+                    return Err(match again {
+                        Some((last, _)) => self.dress(last, Some("circuit")),
+                        None => self.dress(refused, None),
+                    });
+                }
+            };
+            if let Some((_, permit)) = again.take() {
+                // Until here the retry was not sent: dropping the permit gave its cost back.
+                spent = permit.map(Permit::sent).or(spent);
+                Counters::add(&core.counters.retries, 1);
+            }
             counted = counted.saturating_add(1);
             Counters::add(&core.counters.attempts, 1);
             let started = core.clock.now();
@@ -168,6 +188,7 @@ impl Flight {
                     }
                 }
             };
+            entered.report(&outcome);
             let mut record = Attempt {
                 delay_ms: millis(delay),
                 duration_us: micros(core.clock.now().saturating_sub(started)),
@@ -231,6 +252,10 @@ impl Flight {
                     transparent_used = true;
                     delay = Duration::ZERO;
                     counted = counted.saturating_sub(1);
+                    again = Some((error, None));
+                }
+                Decision::Retry { delay: wait, .. } if self.is_shut_for(wait) => {
+                    return Err(self.dress(error, Some("circuit")));
                 }
                 Decision::Retry {
                     delay: wait,
@@ -238,11 +263,9 @@ impl Flight {
                 } => {
                     delay = wait;
                     core.clock.sleep(wait).await;
-                    // Until here the retry was not sent: dropping the permit gives its cost back.
-                    spent = Some(permit.sent());
+                    again = Some((error, Some(permit)));
                 }
             }
-            Counters::add(&core.counters.retries, 1);
         }
     }
 
@@ -254,6 +277,10 @@ impl Flight {
             }
             if fields.attempts.is_empty() {
                 fields.attempts = self.progress.attempts();
+                if self.route.is_orchestrator && is_refusal(fields) {
+                    // Neither it nor we have tried.
+                    fields.attempts.pop();
+                }
             }
             fields
                 .provider

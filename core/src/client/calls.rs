@@ -335,6 +335,7 @@ impl Core {
             progress: Arc::clone(subscriber.progress()),
             idempotency_key: self.idempotency_key(&call.options),
             request_id: call.request_id.clone(),
+            gate: self.gate(&call.route, &call.request.model),
         }
     }
 

@@ -116,6 +116,7 @@ impl Core {
                     progress: Arc::clone(subscriber.progress()),
                     idempotency_key: self.idempotency_key(&options),
                     request_id: request_id.clone(),
+                    gate: self.gate(&route, &request.model),
                 });
                 let (request, store) = (Arc::clone(&request), cache.write.then_some(key));
                 let log = Arc::new(log);

@@ -109,6 +109,7 @@ impl Core {
             progress: Arc::new(Progress::default()),
             idempotency_key: String::new(),
             request_id: self.call_id(),
+            gate: None,
         };
         let end = self
             .clock

@@ -28,8 +28,8 @@ use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Counters, Stats};
 use crate::retry::{
-    Backoff, Clock, QuotaSettings, Random, RetryPolicy, RetryQuota, ScaledClock, SeededRandom,
-    SystemClock,
+    Backoff, Breaker, Clock, Cooldowns, QuotaSettings, Random, RetryPolicy, RetryQuota,
+    ScaledClock, SeededRandom, SystemClock,
 };
 use crate::tokens::{Calibration, Encoding};
 use crate::transport::grpc::{GrpcConfig, GrpcRoad};
@@ -69,6 +69,8 @@ pub(crate) struct Core {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) quotas: RetryQuota,
     pub(crate) policy: RetryPolicy,
+    pub(crate) breaker: Breaker,
+    pub(crate) cooldowns: Cooldowns,
     pub(crate) counters: Counters,
     pub(crate) memory: Option<Memory>,
     pub(crate) flights: CompletionFlights,
@@ -198,6 +200,8 @@ impl Client {
                     },
                     longest_hint: Duration::from_millis(config.retry.max_retry_after_ms),
                 },
+                breaker: Breaker::new(config.breaker.settings()),
+                cooldowns: Cooldowns::default(),
                 counters: Counters::default(),
                 memory: config
                     .cache

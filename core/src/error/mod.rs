@@ -80,7 +80,8 @@ pub struct Fields {
     /// Whose time ran out: `attempt` or `total`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// Why no further try was made, where a retriable failure ended the call: `attempts`, `deadline`, `quota`, `hint`.
+    /// Why no further try was made, where a retriable failure ended the call: `attempts`, `deadline`, `quota`, `hint`,
+    /// `circuit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gave_up: Option<String>,
     /// Whether the vendor bills it.

@@ -4,8 +4,10 @@
 //! computed from the wall clock.
 
 mod backoff;
+mod breaker;
 mod classify;
 mod clock;
+mod cooldown;
 mod date;
 mod deadline;
 mod decide;
@@ -14,8 +16,10 @@ mod random;
 mod retry_after;
 
 pub use backoff::Backoff;
+pub use breaker::{Breaker, BreakerSettings, Circuit, Health, Pass, Refused};
 pub use classify::{EXHAUSTED_CODES, Evidence, Verdict, classify};
 pub use clock::{Clock, ScaledClock, Sleep, SystemClock};
+pub use cooldown::{Account, Cooldowns};
 pub use deadline::{Deadline, TimeLeft, Timeouts, encode_grpc_timeout, parse_grpc_timeout};
 pub use decide::{Decision, RetryPolicy, Situation, Why, decide};
 pub use quota::{Bucket, Permit, QuotaSettings, RetryQuota, Spent};
