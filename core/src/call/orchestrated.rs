@@ -49,6 +49,10 @@ impl Flight {
     fn remote_options(&self) -> CallOptions {
         let timeouts = &self.core.config.timeouts;
         let mut options = CallOptions::clone(&self.options);
+        if let Some(fallbacks) = &self.fallbacks {
+            options.fallbacks = Some(fallbacks.models.clone());
+            options.fallback_on = Some(fallbacks.on.clone());
+        }
         options.attempt_timeout_ms = options.attempt_timeout_ms.or(timeouts.attempt_ms);
         options.first_byte_timeout_ms = options.first_byte_timeout_ms.or(timeouts.first_byte_ms);
         options

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::circuit::{Gate, is_refusal};
+use super::fallback::Fallbacks;
 use crate::client::Core;
 use crate::client::route::Route;
 use crate::error::{Error, ErrorKind, Result};
@@ -117,6 +118,10 @@ pub(crate) struct Flight {
     pub(crate) request_id: String,
     /// Its circuit; `None` where there are none.
     pub(crate) gate: Option<Gate>,
+    /// Who is asked when it cannot answer.
+    pub(crate) fallbacks: Option<Arc<Fallbacks>>,
+    /// The model its tries are listed under, where a call may ask several.
+    pub(crate) label: Option<String>,
 }
 
 impl Flight {
@@ -190,6 +195,7 @@ impl Flight {
             };
             entered.report(&outcome);
             let mut record = Attempt {
+                model: self.label.clone(),
                 delay_ms: millis(delay),
                 duration_us: micros(core.clock.now().saturating_sub(started)),
                 ..Attempt::default()

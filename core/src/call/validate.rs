@@ -256,6 +256,12 @@ pub(crate) fn options(options: &CallOptions) -> Result<()> {
             "expected 1 to 255 visible ASCII characters",
         ));
     }
+    if let Some(models) = &options.fallbacks {
+        super::fallback::check_models("options.fallbacks", models)?;
+    }
+    if let Some(kinds) = &options.fallback_on {
+        super::fallback::check_kinds("options.fallback_on", kinds)?;
+    }
     if options.cache.no_cache && options.cache.refresh {
         return Err(Error::invalid(
             "options.cache",

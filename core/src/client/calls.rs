@@ -13,6 +13,7 @@ use super::{Client, Core};
 use crate::cache::memory::{Entry, Value};
 use crate::cache::policy::{self, CacheUse};
 use crate::call::attempt::{Outgoing, Whole, Wire};
+use crate::call::fallback::Fallbacks;
 use crate::call::flight::{Join, Subscriber, Want};
 use crate::call::key::{self, Key, Place};
 use crate::call::orchestrated::seen_from_here;
@@ -39,6 +40,7 @@ pub(crate) struct Prepared {
     pub(crate) started: Duration,
     pub(crate) deadline: Duration,
     pub(crate) request_id: String,
+    pub(crate) fallbacks: Option<Arc<Fallbacks>>,
 }
 
 impl Client {
@@ -179,7 +181,7 @@ impl Core {
         }
     }
 
-    fn key(&self, route: &Route, model: &str, request: &CompletionRequest) -> Key {
+    pub(crate) fn key(&self, route: &Route, model: &str, request: &CompletionRequest) -> Key {
         key::completion_key(&self.place(route, &route.endpoint, model), request)
     }
 
@@ -215,7 +217,9 @@ impl Core {
         if let Some(max_cost) = options.max_cost {
             self.check_cost(&request, &options, max_cost)?;
         }
+        let fallbacks = self.fallbacks(&request, &options, route.is_orchestrator)?;
         Ok(Prepared {
+            fallbacks,
             cache: policy::cache_use(&self.config, &options, deterministic),
             coalesce: policy::may_coalesce(&self.config, &options, deterministic),
             request_id: self.call_id(),
@@ -301,8 +305,12 @@ impl Core {
         };
         self.check_room()?;
         let deadline = Some(call.deadline);
+        let shared = match &call.fallbacks {
+            None => key.0,
+            Some(fallbacks) => fallbacks.flight_key(key),
+        };
         let (subscriber, log) = if call.coalesce {
-            match self.flights.join(key.0, want, deadline)? {
+            match self.flights.join(shared, want, deadline)? {
                 Join::Joined(subscriber) => return Ok(subscriber),
                 Join::Started(subscriber, log) => (subscriber, log),
             }
@@ -336,6 +344,9 @@ impl Core {
             idempotency_key: self.idempotency_key(&call.options),
             request_id: call.request_id.clone(),
             gate: self.gate(&call.route, &call.request.model),
+            fallbacks: call.fallbacks.clone(),
+            label: (call.fallbacks.is_some() && !call.route.is_orchestrator)
+                .then(|| call.request.model.clone()),
         }
     }
 
@@ -444,8 +455,8 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Handle> {
 }
 
 impl Flight {
-    /// The whole of a flight: encode, try, settle, keep.
-    async fn fly(
+    /// A flight to one model: encode, try, settle, keep.
+    pub(crate) async fn fly_once(
         &self,
         request: Arc<CompletionRequest>,
         log: &EventLog,
@@ -491,6 +502,8 @@ impl Flight {
         let completion = Arc::new(completion);
         if let (Some(key), Some(memory)) = (store, &self.core.memory)
             && policy::may_store(&completion)
+            // An orchestrator may have fallen back; it keeps the answer under its own model's key.
+            && completion.model == call.request.model
             && (!streamed || events.is_some())
         {
             let now = self.core.clock.now();

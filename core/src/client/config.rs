@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
-use crate::call::validate;
+use crate::call::{fallback, validate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::Api;
 
@@ -32,6 +32,8 @@ pub struct Config {
     pub retry: Retry,
     /// When an upstream that keeps failing is left alone.
     pub breaker: Breaker,
+    /// Which models are asked in another's place.
+    pub fallback: Fallback,
     /// The memory cache.
     pub cache: Cache,
     /// Which calls may share a flight.
@@ -160,6 +162,17 @@ impl Default for Retry {
             max_retry_after_ms: 120_000,
         }
     }
+}
+
+/// Which models are asked in another's place when it cannot answer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Fallback {
+    /// By model (`provider/model`): those asked in its place, in order, at most 8.
+    pub models: BTreeMap<String, Vec<String>>,
+    /// Kinds of error after which they are asked, beside the usual ones.
+    pub on: Vec<String>,
 }
 
 /// When an upstream that keeps failing is left alone: one circuit per endpoint origin and model.
@@ -395,6 +408,11 @@ impl Config {
             ));
         }
         self.breaker.check()?;
+        for (model, list) in &self.fallback.models {
+            let path = format!("config.fallback.models.{model}");
+            fallback::check_models(&path, list)?;
+        }
+        fallback::check_kinds("config.fallback.on", &self.fallback.on)?;
         if self.testing.time_scale == Some(0) {
             return Err(Error::invalid(
                 "config.testing.time_scale",

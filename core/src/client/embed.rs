@@ -117,6 +117,8 @@ impl Core {
                     idempotency_key: self.idempotency_key(&options),
                     request_id: request_id.clone(),
                     gate: self.gate(&route, &request.model),
+                    fallbacks: None,
+                    label: None,
                 });
                 let (request, store) = (Arc::clone(&request), cache.write.then_some(key));
                 let log = Arc::new(log);

@@ -110,6 +110,8 @@ impl Core {
             idempotency_key: String::new(),
             request_id: self.call_id(),
             gate: None,
+            fallbacks: None,
+            label: None,
         };
         let end = self
             .clock

@@ -229,6 +229,7 @@ impl From<&Attempt> for pb::Attempt {
             delay_ms,
             upstream_request_id,
             duration_us,
+            model,
         } = attempt;
         Self {
             error: error.map(|kind| kind.name().into()),
@@ -236,6 +237,7 @@ impl From<&Attempt> for pb::Attempt {
             delay_ms: *delay_ms,
             upstream_request_id: upstream_request_id.clone(),
             duration_us: *duration_us,
+            model: model.clone(),
         }
     }
 }
@@ -250,6 +252,7 @@ impl TryFrom<pb::Attempt> for Attempt {
             delay_ms,
             upstream_request_id,
             duration_us,
+            model,
         } = attempt;
         Ok(Self {
             // A newer peer's kind is a failure of a sort this version cannot name, as in JSON.
@@ -262,6 +265,7 @@ impl TryFrom<pb::Attempt> for Attempt {
             delay_ms,
             upstream_request_id,
             duration_us,
+            model,
         })
     }
 }

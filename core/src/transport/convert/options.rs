@@ -17,6 +17,8 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         first_byte_timeout_ms,
         stream_idle_timeout_ms,
         max_attempts,
+        fallbacks,
+        fallback_on,
         cache,
         coalesce,
         idempotency_key,
@@ -49,6 +51,8 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         stream_idle_timeout_ms: *stream_idle_timeout_ms,
         max_attempts: *max_attempts,
         first_event_timeout_ms: None,
+        fallbacks: fallbacks.as_ref().map(names),
+        fallback_on: fallback_on.as_ref().map(names),
     }
 }
 
@@ -68,6 +72,8 @@ impl From<pb::CallOptions> for CallOptions {
             stream_idle_timeout_ms,
             max_attempts,
             first_event_timeout_ms,
+            fallbacks,
+            fallback_on,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -82,6 +88,8 @@ impl From<pb::CallOptions> for CallOptions {
             first_byte_timeout_ms,
             stream_idle_timeout_ms,
             max_attempts,
+            fallbacks: fallbacks.map(|list| list.names),
+            fallback_on: fallback_on.map(|list| list.names),
             cache: CacheOptions {
                 no_cache,
                 refresh,
@@ -95,4 +103,9 @@ impl From<pb::CallOptions> for CallOptions {
             ..Self::default()
         }
     }
+}
+
+fn names(names: &Vec<String>) -> pb::Names {
+    let names = names.clone();
+    pb::Names { names }
 }
