@@ -51,8 +51,8 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         stream_idle_timeout_ms: *stream_idle_timeout_ms,
         max_attempts: *max_attempts,
         first_event_timeout_ms: None,
-        fallbacks: fallbacks.as_ref().map(names),
-        fallback_on: fallback_on.as_ref().map(names),
+        fallbacks: fallbacks.as_deref().map(names),
+        fallback_on: fallback_on.as_deref().map(names),
     }
 }
 
@@ -105,7 +105,7 @@ impl From<pb::CallOptions> for CallOptions {
     }
 }
 
-fn names(names: &Vec<String>) -> pb::Names {
-    let names = names.clone();
+fn names(names: &[String]) -> pb::Names {
+    let names = names.to_vec();
     pb::Names { names }
 }
