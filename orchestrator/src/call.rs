@@ -115,6 +115,12 @@ impl Call {
             &answer.timing,
         );
         self.settle("ok", |row| {
+            if !answer.model.is_empty() && row.model != answer.model {
+                // Another model answered in its place: the figures are that one's.
+                let provider = answer.model.split('/').next().unwrap_or_default();
+                row.provider = provider.to_owned();
+                row.model.clone_from(&answer.model);
+            }
             used(row, &answer.usage, &answer.cost, &answer.cache);
             row.attempts = u32::try_from(answer.attempts.len()).unwrap_or(u32::MAX);
         });

@@ -1,7 +1,9 @@
 //! One call: its key, the flight that serves it, and the road it takes.
 
 pub(crate) mod attempt;
+pub(crate) mod circuit;
 pub(crate) mod embed;
+pub(crate) mod fallback;
 // The deadline signal and the audience are for the orchestrator's and the bindings' flights; tests and models hold them.
 #[cfg_attr(not(test), allow(dead_code))]
 pub(crate) mod flight;

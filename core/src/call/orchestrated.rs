@@ -50,6 +50,10 @@ impl Flight {
         let timeouts = &self.core.config.timeouts;
         let mut options = CallOptions::clone(&self.options);
         options.trace = Some(self.progress.trace.is_on());
+        if let Some(fallbacks) = &self.fallbacks {
+            options.fallbacks = Some(fallbacks.models.clone());
+            options.fallback_on = Some(fallbacks.on.clone());
+        }
         options.attempt_timeout_ms = options.attempt_timeout_ms.or(timeouts.attempt_ms);
         options.first_byte_timeout_ms = options.first_byte_timeout_ms.or(timeouts.first_byte_ms);
         options

@@ -10,6 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{self, Amounts, Ask, Pacer, Refused, Ticket};
 use crate::types::{CompletionRequest, Content, EmbeddingInput, EmbeddingRequest, Part, TraceStep};
 
+/// `detail` of an error that says that nobody was asked.
+pub(super) const PACED: &str = "paced";
+
 /// What a flight asks for.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
@@ -135,7 +138,7 @@ impl Flight {
             ),
         };
         Error::new(kind, message).with(|fields| {
-            fields.detail = Some("paced".into());
+            fields.detail = Some(PACED.into());
             fields.phase = Some("queue".into());
             fields.retry_after_ms = Some(millis(wait));
         })

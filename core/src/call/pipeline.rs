@@ -8,12 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::circuit::is_refusal;
+use super::fallback::Fallbacks;
 use super::pace::{Asked, Pace};
 use crate::client::Core;
 use crate::client::route::Route;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Counters, Recorder};
-use crate::retry::{Decision, Evidence, Pushback, Situation, Spent, Verdict, classify, decide};
+use crate::retry::{
+    Circuit, Decision, Evidence, Permit, Pushback, Situation, Spent, Verdict, classify, decide,
+};
 use crate::transport::http::Phase;
 use crate::transport::timer::IdleTimer;
 use crate::types::{Attempt, CallOptions, TraceStep};
@@ -132,6 +136,12 @@ pub(crate) struct Flight {
     pub(crate) idempotency_key: String,
     pub(crate) request_id: String,
     pub(crate) asked: Asked,
+    /// Its circuit; `None` where there are none.
+    pub(crate) gate: Option<Circuit>,
+    /// Who is asked when it cannot answer.
+    pub(crate) fallbacks: Option<Arc<Fallbacks>>,
+    /// The model its tries are listed under, where a call may ask several.
+    pub(crate) label: Option<String>,
 }
 
 impl Flight {
@@ -164,14 +174,29 @@ impl Flight {
         let mut refreshed = false;
         let mut delay = Duration::ZERO;
         let mut spent: Option<Spent> = None;
-        let mut last: Option<Error> = None;
+        // The failure that is tried again, and what that try has been paid with.
+        let mut again: Option<(Error, Option<Permit>)> = None;
         loop {
-            if let Err(refused) = self.pace(deadline()).await {
-                // The last real error says more than that another try would have had to wait.
-                return Err(match last {
-                    Some(last) => self.dress(last, Some("pace")),
-                    None => self.dress(refused, None),
-                });
+            let entered = match self.pace(deadline()).await {
+                Ok(()) => self
+                    .enter(&deadline)
+                    .map_err(|refused| (refused, "circuit")),
+                Err(refused) => Err((refused, "pace")),
+            };
+            let entered = match entered {
+                Ok(entered) => entered,
+                Err((refused, why)) => {
+                    // The last real error says more. Dropping the permit gives its cost back: nothing was sent.
+                    return Err(match again {
+                        Some((last, _)) => self.dress(last, Some(why)),
+                        None => self.dress(refused, None),
+                    });
+                }
+            };
+            if let Some((_, permit)) = again.take() {
+                // Until here the retry was not sent: dropping the permit gave its cost back.
+                spent = permit.map(Permit::sent).or(spent);
+                Counters::add(&core.counters.retries, 1);
             }
             counted = counted.saturating_add(1);
             Counters::add(&core.counters.attempts, 1);
@@ -195,7 +220,9 @@ impl Flight {
                     }
                 }
             };
+            entered.report(&outcome);
             let mut record = Attempt {
+                model: self.label.clone(),
                 delay_ms: millis(delay),
                 duration_us: micros(core.clock.now().saturating_sub(started)),
                 ..Attempt::default()
@@ -290,24 +317,26 @@ impl Flight {
                             .trace
                             .note(&*core.clock, || TraceStep::new("credential", "refreshed"));
                     }
+                    again = Some((error, None));
                 }
                 Decision::Transparent => {
                     transparent_used = true;
                     delay = Duration::ZERO;
                     counted = counted.saturating_sub(1);
+                    again = Some((error, None));
+                }
+                Decision::Retry { delay: wait, .. } if self.is_shut_for(wait) => {
+                    return Err(self.dress(error, Some("circuit")));
                 }
                 Decision::Retry {
                     delay: wait,
                     permit,
                 } => {
                     delay = wait;
-                    last = Some(error);
                     core.clock.sleep(wait).await;
-                    // Until here the retry was not sent: dropping the permit gives its cost back.
-                    spent = Some(permit.sent());
+                    again = Some((error, Some(permit)));
                 }
             }
-            Counters::add(&core.counters.retries, 1);
         }
     }
 
@@ -324,6 +353,10 @@ impl Flight {
             }
             if fields.attempts.is_empty() {
                 fields.attempts = self.progress.attempts();
+                if self.route.is_orchestrator && is_refusal(fields) {
+                    // Neither it nor we have tried.
+                    fields.attempts.pop();
+                }
             }
             fields
                 .provider

@@ -265,6 +265,12 @@ pub(crate) fn options(options: &CallOptions) -> Result<()> {
             "expected a whole number from -10 to 10",
         ));
     }
+    if let Some(models) = &options.fallbacks {
+        super::fallback::check_models("options.fallbacks", models)?;
+    }
+    if let Some(kinds) = &options.fallback_on {
+        super::fallback::check_kinds("options.fallback_on", kinds)?;
+    }
     if options.cache.no_cache && options.cache.refresh {
         return Err(Error::invalid(
             "options.cache",

@@ -13,6 +13,7 @@ use super::{Client, Core};
 use crate::cache::memory::{Entry, Value};
 use crate::cache::policy::{self, CacheUse};
 use crate::call::attempt::{Outgoing, Whole, Wire};
+use crate::call::fallback::Fallbacks;
 use crate::call::flight::{Join, Subscriber, Want};
 use crate::call::key::{self, Key, Place};
 use crate::call::orchestrated::seen_from_here;
@@ -41,6 +42,7 @@ pub(crate) struct Prepared {
     pub(crate) deadline: Duration,
     pub(crate) request_id: String,
     pub(crate) deterministic: bool,
+    pub(crate) fallbacks: Option<Arc<Fallbacks>>,
     /// What was decided on the caller's side, and the flight where the rest was.
     pub(crate) trace: Recorder,
     pub(crate) flown: OnceLock<Arc<Progress>>,
@@ -199,7 +201,7 @@ impl Core {
         }
     }
 
-    fn key(&self, route: &Route, model: &str, request: &CompletionRequest) -> Key {
+    pub(crate) fn key(&self, route: &Route, model: &str, request: &CompletionRequest) -> Key {
         key::completion_key(&self.place(route, &route.endpoint, model), request)
     }
 
@@ -244,10 +246,12 @@ impl Core {
         if let Some(max_cost) = options.max_cost {
             self.check_cost(&request, &options, max_cost)?;
         }
+        let fallbacks = self.fallbacks(&request, &options, route.is_orchestrator)?;
         let cache = policy::cache_use(&self.config, &options, deterministic);
         // Which parameters an orchestrator's provider takes is not known here.
         let blind = strict && route.is_orchestrator;
         Ok(Prepared {
+            fallbacks,
             cache: CacheUse {
                 read: cache.read && !blind,
                 write: cache.write && !blind,
@@ -404,8 +408,12 @@ impl Core {
         };
         self.check_room()?;
         let deadline = Some(call.deadline);
+        let shared = match &call.fallbacks {
+            None => key.0,
+            Some(fallbacks) => fallbacks.flight_key(key),
+        };
         let (subscriber, log) = if call.coalesce {
-            match self.flights.join(key.0, want, deadline)? {
+            match self.flights.join(shared, want, deadline)? {
                 Join::Joined(subscriber) => {
                     self.follow(call, &subscriber, "joined");
                     return Ok(subscriber);
@@ -471,6 +479,10 @@ impl Core {
             idempotency_key: self.idempotency_key(&call.options),
             request_id: call.request_id.clone(),
             asked: Asked::Completion(Arc::clone(&call.request)),
+            gate: self.gate(&call.route, &call.request.model),
+            fallbacks: call.fallbacks.clone(),
+            label: (call.fallbacks.is_some() && !call.route.is_orchestrator)
+                .then(|| call.request.model.clone()),
         }
     }
 
@@ -583,8 +595,8 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Handle> {
 }
 
 impl Flight {
-    /// The whole of a flight: encode, try, settle, keep.
-    async fn fly(
+    /// A flight to one model: encode, try, settle, keep.
+    pub(crate) async fn fly_once(
         &self,
         request: Arc<CompletionRequest>,
         log: &EventLog,
@@ -646,6 +658,8 @@ impl Flight {
         });
         if let (Some(key), Some(memory)) = (store, &self.core.memory)
             && policy::may_store(&completion)
+            // An orchestrator may have fallen back; it keeps the answer under its own model's key.
+            && completion.model == call.request.model
             && (!streamed || events.is_some())
         {
             let now = self.core.clock.now();

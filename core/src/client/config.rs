@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
-use crate::call::validate;
+use crate::call::{fallback, validate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::Api;
 
@@ -32,6 +32,10 @@ pub struct Config {
     pub retry: Retry,
     /// Whether calls wait where a provider has said that nothing is left.
     pub pacing: Pacing,
+    /// When an upstream that keeps failing is left alone.
+    pub breaker: Breaker,
+    /// Which models are asked in another's place.
+    pub fallback: Fallback,
     /// The memory cache.
     pub cache: Cache,
     /// Which calls may share a flight.
@@ -184,6 +188,88 @@ impl Default for Pacing {
             enabled: true,
             max_waiting: 10_000,
         }
+    }
+}
+
+/// Which models are asked in another's place when it cannot answer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Fallback {
+    /// By model (`provider/model`): those asked in its place, in order, at most 8.
+    pub models: BTreeMap<String, Vec<String>>,
+    /// Kinds of error after which they are asked, beside the usual ones.
+    pub on: Vec<String>,
+}
+
+/// When an upstream that keeps failing is left alone: one circuit per endpoint origin and model.
+///
+/// Failures are `connect_failed`, `transport_interrupted`, `timeout`, `upstream_error` and `overloaded`. While a circuit is
+/// open calls end at once with `circuit_open` and `retry_after_ms`, without a try.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Breaker {
+    /// Whether there are circuits.
+    pub enabled: bool,
+    /// How far back results count.
+    pub window_ms: u64,
+    /// Fewest results in the window that can open a circuit.
+    pub min_calls: u32,
+    /// The share of failures among them that opens it, in percent (1 to 100).
+    pub failure_percent: u32,
+    /// How long it stays open before trial calls pass, a tenth more or less.
+    pub open_ms: u64,
+    /// How many trial calls pass then; it closes when all of them succeed.
+    pub half_open: u32,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            window_ms: 30_000,
+            min_calls: 20,
+            failure_percent: 50,
+            open_ms: 30_000,
+            half_open: 3,
+        }
+    }
+}
+
+impl Breaker {
+    pub(super) fn settings(&self) -> crate::retry::BreakerSettings {
+        crate::retry::BreakerSettings {
+            window: std::time::Duration::from_millis(self.window_ms),
+            min_calls: self.min_calls,
+            failure_percent: self.failure_percent,
+            open: std::time::Duration::from_millis(self.open_ms),
+            half_open: self.half_open,
+            ..Default::default()
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        for (name, value) in [
+            ("window_ms", self.window_ms),
+            ("min_calls", self.min_calls.into()),
+            ("open_ms", self.open_ms),
+            ("half_open", self.half_open.into()),
+        ] {
+            if value == 0 {
+                return Err(Error::invalid(
+                    format!("config.breaker.{name}"),
+                    "expected at least 1",
+                ));
+            }
+        }
+        if !(1..=100).contains(&self.failure_percent) {
+            return Err(Error::invalid(
+                "config.breaker.failure_percent",
+                "expected 1 to 100",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -374,6 +460,12 @@ impl Config {
                 "expected at least 1",
             ));
         }
+        self.breaker.check()?;
+        for (model, list) in &self.fallback.models {
+            let path = format!("config.fallback.models.{model}");
+            fallback::check_models(&path, list)?;
+        }
+        fallback::check_kinds("config.fallback.on", &self.fallback.on)?;
         if self.testing.time_scale == Some(0) {
             return Err(Error::invalid(
                 "config.testing.time_scale",

@@ -141,6 +141,9 @@ impl Core {
                     idempotency_key: self.idempotency_key(&options),
                     request_id: request_id.clone(),
                     asked: Asked::Embedding(Arc::clone(&request)),
+                    gate: self.gate(&route, &request.model),
+                    fallbacks: None,
+                    label: None,
                 });
                 let (request, store) = (Arc::clone(&request), cache.write.then_some(key));
                 let log = Arc::new(log);

@@ -111,6 +111,9 @@ impl Core {
             idempotency_key: String::new(),
             request_id: self.call_id(),
             asked: Asked::Nothing,
+            gate: None,
+            fallbacks: None,
+            label: None,
         };
         let end = self
             .clock

@@ -32,8 +32,8 @@ use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Counters, NearMisses, Stats};
 use crate::retry::{
-    Backoff, Clock, QuotaSettings, Random, RetryPolicy, RetryQuota, ScaledClock, SeededRandom,
-    SystemClock,
+    Backoff, Breaker, Clock, QuotaSettings, Random, RetryPolicy, RetryQuota, ScaledClock,
+    SeededRandom, SystemClock,
 };
 use crate::tokens::{Calibration, Encoding};
 use crate::transport::grpc::{GrpcConfig, GrpcRoad};
@@ -74,6 +74,7 @@ pub(crate) struct Core {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) quotas: RetryQuota,
     pub(crate) policy: RetryPolicy,
+    pub(crate) breaker: Breaker,
     pub(crate) counters: Counters,
     pub(crate) near_misses: NearMisses,
     pub(crate) memory: Option<Memory>,
@@ -218,6 +219,7 @@ impl Client {
                     },
                     longest_hint: Duration::from_millis(config.retry.max_retry_after_ms),
                 },
+                breaker: Breaker::new(config.breaker.settings()),
                 counters: Counters::default(),
                 near_misses: NearMisses::default(),
                 memory: config

@@ -81,7 +81,7 @@ pub struct Fields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// Why no further try was made, where a retriable failure ended the call: `attempts`, `deadline`, `quota`, `hint`,
-    /// `pace` (it would have waited too long for its turn), `credential` (no other one could be fetched).
+    /// `circuit`, `pace` (it would have waited too long for its turn), `credential` (no other one could be fetched).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gave_up: Option<String>,
     /// Whether the vendor bills it.

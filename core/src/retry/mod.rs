@@ -4,6 +4,7 @@
 //! computed from the wall clock.
 
 mod backoff;
+mod breaker;
 mod classify;
 mod clock;
 mod date;
@@ -14,6 +15,7 @@ mod random;
 mod retry_after;
 
 pub use backoff::Backoff;
+pub use breaker::{Breaker, BreakerSettings, Circuit, Health, Pass, Refused};
 pub use classify::{EXHAUSTED_CODES, Evidence, Verdict, classify};
 pub use clock::{Clock, ScaledClock, Sleep, SystemClock};
 pub(crate) use date::http_date;

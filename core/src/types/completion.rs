@@ -302,6 +302,9 @@ pub struct Attempt {
     pub upstream_request_id: Option<String>,
     /// From sending to the end of the try, in microseconds.
     pub duration_us: u64,
+    /// The model asked, `provider/model`, where the call may fall back to another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 /// Where a call's time went, in microseconds.

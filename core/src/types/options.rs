@@ -26,6 +26,14 @@ pub struct CallOptions {
     /// Most tries, the first included; at least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// Models asked in this one's place when it cannot answer, in order (`provider/model`, at most 8); absent means the
+    /// configured ones, an empty list none. Not for embeddings: their vectors differ by model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallbacks: Option<Vec<String>>,
+    /// Kinds of error after which they are asked, beside the usual ones (failures of the upstream, rate limits and open
+    /// circuits), by their stable names: `content_filtered`, `quota_exhausted` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_on: Option<Vec<String>>,
     /// How the call uses the caches.
     pub cache: CacheOptions,
     /// Whether the call may share another identical one's flight; absent means only if it is deterministic.

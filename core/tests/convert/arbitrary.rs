@@ -258,6 +258,8 @@ impl Gen {
             first_byte_timeout_ms: self.option(Self::int),
             stream_idle_timeout_ms: self.option(Self::int),
             max_attempts: self.option(|g| g.bits() as u32),
+            fallbacks: self.option(|g| g.list(Self::text)),
+            fallback_on: self.option(|g| g.list(Self::text)),
             cache: CacheOptions {
                 no_cache: self.flag(),
                 refresh: self.flag(),
@@ -341,6 +343,7 @@ impl Gen {
             delay_ms: self.int(),
             upstream_request_id: self.option(Self::text),
             duration_us: self.int(),
+            model: self.option(Self::text),
         }
     }
 

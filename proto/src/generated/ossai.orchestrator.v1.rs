@@ -519,6 +519,9 @@ pub struct Attempt {
     /// From sending to the end of the try, in microseconds.
     #[prost(uint64, tag = "5")]
     pub duration_us: u64,
+    /// The model asked, `provider/model`, where the call may fall back to another.
+    #[prost(string, optional, tag = "6")]
+    pub model: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Where a call's time went, in microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -798,6 +801,19 @@ pub struct CallOptions {
     /// Refuse the call when the model or its wire format does not take one of its parameters, instead of leaving it out.
     #[prost(bool, optional, tag = "14")]
     pub refuse_unsupported: ::core::option::Option<bool>,
+    /// Models asked in the request's place when it cannot answer, in order; absent means the configured ones.
+    #[prost(message, optional, tag = "30")]
+    pub fallbacks: ::core::option::Option<Names>,
+    /// Kinds of error after which they are asked, beside the usual ones, by their stable names.
+    #[prost(message, optional, tag = "31")]
+    pub fallback_on: ::core::option::Option<Names>,
+}
+/// A list that may be empty, told from none.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Names {
+    /// The names.
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// How one call uses the caches.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

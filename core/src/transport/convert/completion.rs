@@ -233,6 +233,7 @@ impl From<&Attempt> for pb::Attempt {
             delay_ms,
             upstream_request_id,
             duration_us,
+            model,
         } = attempt;
         Self {
             error: error.map(|kind| kind.name().into()),
@@ -240,6 +241,7 @@ impl From<&Attempt> for pb::Attempt {
             delay_ms: *delay_ms,
             upstream_request_id: upstream_request_id.clone(),
             duration_us: *duration_us,
+            model: model.clone(),
         }
     }
 }
@@ -254,6 +256,7 @@ impl TryFrom<pb::Attempt> for Attempt {
             delay_ms,
             upstream_request_id,
             duration_us,
+            model,
         } = attempt;
         Ok(Self {
             // A newer peer's kind is a failure of a sort this version cannot name, as in JSON.
@@ -266,6 +269,7 @@ impl TryFrom<pb::Attempt> for Attempt {
             delay_ms,
             upstream_request_id,
             duration_us,
+            model,
         })
     }
 }

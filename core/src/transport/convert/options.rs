@@ -17,6 +17,8 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         first_byte_timeout_ms,
         stream_idle_timeout_ms,
         max_attempts,
+        fallbacks,
+        fallback_on,
         cache,
         coalesce,
         idempotency_key,
@@ -55,6 +57,8 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         trace: *trace,
         priority: *priority,
         refuse_unsupported: unsupported.map(|unsupported| unsupported == Unsupported::Refuse),
+        fallbacks: fallbacks.as_deref().map(names),
+        fallback_on: fallback_on.as_deref().map(names),
     }
 }
 
@@ -77,6 +81,8 @@ impl From<pb::CallOptions> for CallOptions {
             trace,
             priority,
             refuse_unsupported,
+            fallbacks,
+            fallback_on,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -91,6 +97,8 @@ impl From<pb::CallOptions> for CallOptions {
             first_byte_timeout_ms,
             stream_idle_timeout_ms,
             max_attempts,
+            fallbacks: fallbacks.map(|list| list.names),
+            fallback_on: fallback_on.map(|list| list.names),
             cache: CacheOptions {
                 no_cache,
                 refresh,
@@ -113,4 +121,9 @@ impl From<pb::CallOptions> for CallOptions {
             ..Self::default()
         }
     }
+}
+
+fn names(names: &[String]) -> pb::Names {
+    let names = names.to_vec();
+    pb::Names { names }
 }
