@@ -39,6 +39,17 @@ impl Tally {
         }
     }
 
+    /// Adds another tally to this one.
+    pub fn add(&mut self, other: Self) {
+        self.begun += other.begun;
+        self.answered += other.answered;
+        self.cancelled += other.cancelled;
+        self.broken.extend(other.broken);
+        for (kind, n) in other.errors {
+            *self.errors.entry(kind).or_default() += n;
+        }
+    }
+
     /// All calls that ended in a typed error.
     #[must_use]
     pub fn failed(&self) -> u64 {
