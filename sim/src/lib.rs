@@ -1,0 +1,11 @@
+//! What the storm, soak, kill and fault programs share: an upstream that counts, both roads to it, and a tally of calls.
+//!
+//! These programs ask what no single case can: whether, over thousands of calls and while things break, any call is lost,
+//! answered wrongly, paid for twice or left hanging. They use real sockets and real processes, so a seed repeats the
+//! faults but not the interleaving.
+
+pub mod arguments;
+pub mod call;
+pub mod roads;
+pub mod tally;
+pub mod upstream;
