@@ -295,3 +295,37 @@ async fn a_bad_certificate_of_an_orchestrator_ends_the_call_at_the_first_try_too
         assert_eq!((error.fields().attempts.len(), seen.load(SeqCst)), (1, 1));
     }
 }
+
+/// A process of its own, since its environment is what is tested.
+#[tokio::test]
+async fn an_authority_named_by_ssl_cert_file_is_trusted() {
+    const PORT: &str = "OSSAI_TEST_TLS_PORT";
+    if let Ok(port) = std::env::var(PORT) {
+        assert_eq!(
+            call(&over_tls(port.parse().unwrap(), None)).await.unwrap(),
+            "Hi"
+        );
+        return;
+    }
+    let signed = signed("localhost", false);
+    let file = std::env::temp_dir().join(format!("ossai-authority-{}.pem", std::process::id()));
+    std::fs::write(&file, &signed.root).unwrap();
+    let (port, seen) = tls_server(signed).await;
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", "an_authority_named_by_ssl_cert_file_is_trusted"])
+        .env(PORT, port.to_string())
+        .env("SSL_CERT_FILE", &file)
+        .env_remove("SSL_CERT_DIR");
+    let output = tokio::task::spawn_blocking(move || child.output())
+        .await
+        .unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let output = output.unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    assert_eq!(seen.load(SeqCst), 1);
+}

@@ -61,8 +61,8 @@ const SYSTEM_BUNDLES: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Roots of `SSL_CERT_FILE` and `SSL_CERT_DIR`. The platform's verifier reads them on some systems only, and there in place
-/// of the system's roots; here they come beside them everywhere.
+/// Makes `SSL_CERT_FILE` and `SSL_CERT_DIR` additions to the system's roots everywhere. On Linux the platform's verifier
+/// reads them itself, but in place of the system's, which are added back; elsewhere it does not know them.
 fn named_by_environment(
     env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<CertificateDer<'static>>> {
@@ -71,30 +71,38 @@ fn named_by_environment(
     if file.is_none() && folder.is_none() {
         return Ok(Vec::new());
     }
-    let certificates = |path: &Path| {
-        let pem = std::fs::read(path).ok()?;
-        let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).flatten().collect();
-        (!found.is_empty()).then_some(found)
-    };
+    let file = file.as_ref().map(Path::new);
+    let unusable = || Error::invalid("SSL_CERT_FILE", "expected a file of PEM certificates");
+    if cfg!(target_os = "linux") {
+        let system = SYSTEM_BUNDLES.iter().map(Path::new).find(|p| p.exists());
+        let real = |path: &Path| path.canonicalize().ok();
+        if let Some(file) = file {
+            // Usually it is the system's own file under its own name: nothing to read twice.
+            if system.is_some_and(|system| real(system).is_some() && real(system) == real(file)) {
+                return Ok(Vec::new());
+            }
+            certificates_in(file).ok_or_else(unusable)?;
+        }
+        return Ok(system.and_then(certificates_in).unwrap_or_default());
+    }
     let mut roots = Vec::new();
     if let Some(file) = file {
-        roots.extend(certificates(Path::new(&file)).ok_or_else(|| {
-            Error::invalid("SSL_CERT_FILE", "expected a file of PEM certificates")
-        })?);
+        roots.extend(certificates_in(file).ok_or_else(unusable)?);
     }
     for folder in folder.iter().flat_map(std::env::split_paths) {
         // As OpenSSL does: what is no certificate there is passed over.
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            roots.extend(certificates(&entry.path()).unwrap_or_default());
+            roots.extend(certificates_in(&entry.path()).unwrap_or_default());
         }
     }
-    if cfg!(target_os = "linux") {
-        let system = SYSTEM_BUNDLES
-            .iter()
-            .find_map(|path| certificates(Path::new(path)));
-        roots.extend(system.unwrap_or_default());
-    }
     Ok(roots)
+}
+
+/// The certificates of a file, if it has any.
+fn certificates_in(path: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    let pem = std::fs::read(path).ok()?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).flatten().collect();
+    (!found.is_empty()).then_some(found)
 }
 
 /// Makes [`client_config`] when it is first needed, since reading the system's certificates takes milliseconds; roots that
@@ -102,11 +110,12 @@ fn named_by_environment(
 pub(crate) fn lazily(
     config: &Config,
 ) -> Result<Box<dyn Fn() -> Result<ClientConfig> + Send + Sync>> {
-    let named = std::env::var_os("SSL_CERT_FILE").is_some_and(|file| !file.is_empty());
-    if named || config.tls.ca_pem.is_some() || config.tls.ca_file.is_some() {
+    if config.tls.ca_pem.is_some() || config.tls.ca_file.is_some() {
         let made = client_config(config)?;
         return Ok(Box::new(move || Ok(made.clone())));
     }
+    // A wrong file is told now; that the system's is read twice for it would not be worth that.
+    named_by_environment(&|name| std::env::var_os(name))?;
     let config = config.clone();
     Ok(Box::new(move || client_config(&config)))
 }
@@ -144,22 +153,27 @@ mod tests {
     }
 
     #[test]
-    fn roots_of_the_environment_come_beside_the_systems() {
+    fn roots_of_the_environment_do_not_take_the_place_of_the_systems() {
         let made = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
         let folder = std::env::temp_dir().join(format!("ossai-roots-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("own.pem");
         std::fs::write(&file, made.cert.pem()).unwrap();
-        std::fs::write(folder.join("README"), "no certificate").unwrap();
-        let own = made.cert.der();
         let by_file = named_by_environment(&env(&[("SSL_CERT_FILE", &file)])).unwrap();
         let by_folder = named_by_environment(&env(&[("SSL_CERT_DIR", &folder)])).unwrap();
         let missing = named_by_environment(&env(&[("SSL_CERT_FILE", &folder.join("none"))]));
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(by_file.contains(own) && by_folder.contains(own));
-        let system = SYSTEM_BUNDLES.iter().any(|path| Path::new(path).exists());
-        if cfg!(target_os = "linux") && system {
-            assert!(by_file.len() > 1, "the system's roots are gone");
+        if cfg!(target_os = "linux") {
+            // The verifier reads the two itself; what it leaves out then comes from here.
+            let system = SYSTEM_BUNDLES.iter().map(Path::new).find(|p| p.exists());
+            let roots = system.and_then(certificates_in).unwrap_or_default();
+            assert_eq!((by_file.len(), by_folder.len()), (roots.len(), roots.len()));
+            if let Some(system) = system {
+                let named = named_by_environment(&env(&[("SSL_CERT_FILE", system)]));
+                assert!(named.unwrap().is_empty());
+            }
+        } else {
+            assert!(by_file.contains(made.cert.der()) && by_folder.contains(made.cert.der()));
         }
         let error = missing.unwrap_err();
         assert_eq!(error.fields().field.as_deref(), Some("SSL_CERT_FILE"));
