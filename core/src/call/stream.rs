@@ -4,7 +4,9 @@
 //! caller has part of an answer, and a second one would begin differently. What came is in the error's `partial`.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::attempt::{Outgoing, request_id};
 use super::flight::Publisher;
@@ -16,6 +18,9 @@ use crate::error::{Billed, Error, ErrorKind, Result};
 use crate::provider::{self, Progress as Decoded, StreamDecoder};
 use crate::transport::sse::{SseEvent, SseParser};
 use crate::types::{Completion, StreamEvent};
+
+/// Events after which a batch is published although more may be ready.
+const BATCH: usize = 64;
 
 /// The log of a stream's events, shared by everyone who listens.
 pub(crate) type EventLog = Publisher<StreamEvent, Arc<Completion>>;
@@ -229,9 +234,29 @@ impl Flight {
         let mut parser = SseParser::new(max_event);
         let mut decoder = StreamDecoder::new(self.route.api, self.route.usage_api);
         loop {
-            let chunk = match response.chunk(phase).await {
+            // Whatever has arrived is one batch: listeners are woken once for it.
+            let ready = if events.is_empty() || events.len() >= BATCH {
+                Poll::Pending
+            } else {
+                let mut chunk = pin!(response.chunk(phase));
+                std::future::poll_fn(|cx| Poll::Ready(chunk.as_mut().poll(cx))).await
+            };
+            let chunk = match ready {
+                Poll::Ready(chunk) => chunk,
+                Poll::Pending => {
+                    if let Err(error) = relay.pass(&mut events).await {
+                        return Err(relay.broken(error));
+                    }
+                    response.chunk(phase).await
+                }
+            };
+            let chunk = match chunk {
                 Ok(chunk) => chunk,
-                Err(error) => return Err(relay.broken(error)),
+                // Events that precede a fault are delivered before it.
+                Err(error) => {
+                    let passed = relay.pass(&mut events).await;
+                    return Err(relay.broken(passed.err().unwrap_or(error)));
+                }
             };
             let Some(chunk) = chunk else {
                 let ended = decoder.end(&mut events);
@@ -248,9 +273,9 @@ impl Flight {
                 }
                 Ok(())
             });
-            // Events that precede a fault are delivered before it.
-            if let Err(error) = relay.pass(&mut events).await.and(fed) {
-                return Err(relay.broken(error));
+            if let Err(error) = fed {
+                let passed = relay.pass(&mut events).await;
+                return Err(relay.broken(passed.err().unwrap_or(error)));
             }
             if done {
                 break;
