@@ -8,7 +8,7 @@ use super::{Completion, Extra, FinishReason, Usage};
 /// One event of a streamed completion.
 ///
 /// `index` numbers the parts of the answer in order of their first event, so that folding events by it gives
-/// [`Completion::parts`]. Exactly one [`StreamEvent::End`] closes a good stream; an error ends it instead.
+/// [`Answer::parts`](super::Answer::parts). Exactly one [`StreamEvent::End`] closes a good stream; an error ends it instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
