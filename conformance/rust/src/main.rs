@@ -1,19 +1,25 @@
-//! The conformance cases against the Rust client, over both roads.
+//! The conformance cases against the Rust client, or against another language's, over both roads.
 //!
-//! `conformance-rust CASES [--road direct|orchestrator] [--only TEXT] [--jobs N]`: prints each failure, exits 1 when there was one.
+//! `conformance-rust CASES [--road direct|orchestrator] [--only TEXT] [--jobs N] [--client COMMAND [--compare]]`: prints
+//! each failure, exits 1 when there was one. `--client` starts an adapter (see [`adapter`]) whose client makes the calls;
+//! with `--compare` every trace must also be one that the Rust client leaves (see [`compare`]).
+
+mod adapter;
+mod compare;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter::Adapter;
 use conformance::case::{Op, Road};
 use conformance::load::load_all;
 use conformance::runner::{Client, Driver, EventSink, Invocation, Setup, run_case};
 use conformance::upstream_process::Upstream;
+use ossai::client::config::without_value;
 use ossai::{
-    CallOptions, CompletionRequest, Config, EmbeddingRequest, Error, ErrorKind, EstimateOptions,
-    StreamEvent,
+    CallOptions, CompletionRequest, Config, EmbeddingRequest, Error, EstimateOptions, StreamEvent,
 };
 use ossai_orchestrator::{ServeConfig, Server};
 use serde::Serialize;
@@ -24,10 +30,18 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 /// Opens clients, on the orchestrator's road each with an orchestrator of its own in front of it.
-struct Roads;
+struct Roads {
+    adapter: Option<Arc<Adapter>>,
+}
+
+/// Who makes the calls.
+enum Caller {
+    Here(ossai::Client),
+    There(Arc<Adapter>, u64),
+}
 
 struct Open {
-    client: ossai::Client,
+    caller: Caller,
     server: Mutex<Option<(Server, TempDir)>>,
 }
 
@@ -39,26 +53,49 @@ fn value(answer: impl Serialize) -> Result<Value, Value> {
     serde_json::to_value(answer).map_err(|e| json!({"kind": "internal", "message": e.to_string()}))
 }
 
-/// A request of the wrong shape never reaches a Rust client; what serde says stands for its error.
-fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Value> {
-    serde_json::from_value(value.clone())
-        .map_err(|e| fields(&Error::new(ErrorKind::InvalidRequest, e.to_string())))
+/// A request of the wrong shape never reaches a Rust client; what serde says stands for its error, as in every binding.
+fn typed<T: DeserializeOwned>(root: &str, value: &Value) -> Result<T, Value> {
+    serde_path_to_error::deserialize(value).map_err(|e| {
+        let path = match (root, e.path().to_string().as_str()) {
+            ("", ".") => "request".to_owned(),
+            ("", path) => path.to_owned(),
+            (root, ".") => root.to_owned(),
+            (root, path) => format!("{root}.{path}"),
+        };
+        fields(&Error::invalid(
+            path,
+            without_value(&e.into_inner().to_string()),
+        ))
+    })
+}
+
+impl Roads {
+    async fn caller(&self, config: &Value) -> Result<Caller, Value> {
+        if let Some(adapter) = &self.adapter {
+            let client = adapter.open(config).await?;
+            return Ok(Caller::There(Arc::clone(adapter), client));
+        }
+        let config = Config::from_json(&config.to_string()).map_err(|e| fields(&e))?;
+        ossai::Client::new(config)
+            .map(Caller::Here)
+            .map_err(|e| fields(&e))
+    }
 }
 
 impl Driver for Roads {
     type Client = Open;
 
     async fn open(&self, setup: Setup) -> Result<Open, Value> {
-        let config = |value: &Value| Config::from_json(&value.to_string()).map_err(|e| fields(&e));
         if setup.road == Road::Direct {
-            let client = ossai::Client::new(config(&setup.config)?).map_err(|e| fields(&e))?;
             return Ok(Open {
-                client,
+                caller: self.caller(&setup.config).await?,
                 server: Mutex::new(None),
             });
         }
         // A configuration that is wrong is so on either road, whoever reads it.
-        ossai::Client::new(config(&setup.config)?).map_err(|e| fields(&e))?;
+        if let Caller::There(adapter, client) = self.caller(&setup.config).await? {
+            adapter.tell(client, "close").await?;
+        }
         let broken =
             |e: &dyn std::fmt::Display| json!({"kind": "internal", "message": e.to_string()});
         let folder = tempfile::tempdir().map_err(|e| broken(&e))?;
@@ -75,9 +112,8 @@ impl Driver for Roads {
             ServeConfig::from_parts(Some(&serve.to_string()), &|_| None).map_err(|e| broken(&e))?;
         let server = Server::start(serve).await.map_err(|e| broken(&e))?;
         before["endpoint"] = json!(server.address().to_string());
-        let client = ossai::Client::new(config(&before)?).map_err(|e| fields(&e))?;
         Ok(Open {
-            client,
+            caller: self.caller(&before).await?,
             server: Mutex::new(Some((server, folder))),
         })
     }
@@ -85,12 +121,17 @@ impl Driver for Roads {
 
 impl Client for Open {
     async fn call(&self, call: Invocation, mut events: EventSink) -> Result<Value, Value> {
-        let client = &self.client;
-        let options: CallOptions = typed(&call.options)?;
+        let client = match &self.caller {
+            Caller::Here(client) => client,
+            Caller::There(adapter, client) => {
+                return adapter.call(*client, &call, &mut events).await;
+            }
+        };
+        let options: CallOptions = typed("options", &call.options)?;
         let failed = |error: Error| fields(&error);
         match call.op {
             Op::Complete => {
-                let request: CompletionRequest = typed(&call.request)?;
+                let request: CompletionRequest = typed("", &call.request)?;
                 value(
                     client
                         .complete_with(request, options)
@@ -99,7 +140,7 @@ impl Client for Open {
                 )
             }
             Op::Stream => {
-                let request: CompletionRequest = typed(&call.request)?;
+                let request: CompletionRequest = typed("", &call.request)?;
                 let mut stream = client.stream_with(request, options).await.map_err(failed)?;
                 let mut answer = Value::Null;
                 while let Some(event) = stream.next().await {
@@ -112,17 +153,17 @@ impl Client for Open {
                 Ok(answer)
             }
             Op::Embed => {
-                let request: EmbeddingRequest = typed(&call.request)?;
+                let request: EmbeddingRequest = typed("", &call.request)?;
                 value(client.embed_with(request, options).await.map_err(failed)?)
             }
             Op::Models => value(client.models(None).await.map_err(failed)?),
             Op::Health => value(client.health().await.map_err(failed)?),
-            Op::Count => value(client.count(&typed(&call.request)?).map_err(failed)?),
+            Op::Count => value(client.count(&typed("", &call.request)?).map_err(failed)?),
             Op::Estimate => {
                 let options = EstimateOptions::default();
                 value(
                     client
-                        .estimate(&typed(&call.request)?, &options)
+                        .estimate(&typed("", &call.request)?, &options)
                         .map_err(failed)?,
                 )
             }
@@ -135,7 +176,7 @@ impl Client for Open {
                 )
             }
             Op::Lookup => {
-                let request: CompletionRequest = typed(&call.request)?;
+                let request: CompletionRequest = typed("", &call.request)?;
                 value(
                     client
                         .lookup(&Arc::new(request), &Arc::new(options))
@@ -146,11 +187,23 @@ impl Client for Open {
     }
 
     async fn stats(&self) -> Value {
-        serde_json::to_value(self.client.stats()).unwrap_or_default()
+        match &self.caller {
+            Caller::Here(client) => serde_json::to_value(client.stats()).unwrap_or_default(),
+            Caller::There(adapter, client) => {
+                adapter.tell(*client, "stats").await.unwrap_or_default()
+            }
+        }
     }
 
     async fn close(&self) {
-        self.client.close(Duration::from_millis(200)).await;
+        match &self.caller {
+            Caller::Here(client) => {
+                client.close(Duration::from_millis(200)).await;
+            }
+            Caller::There(adapter, client) => {
+                let _ = adapter.tell(*client, "close").await;
+            }
+        }
         let server = self.server.lock().await.take();
         if let Some((server, _folder)) = server {
             server.shutdown(std::future::ready(())).await;
@@ -184,6 +237,19 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let adapter = match option("--client").map(|command| Adapter::start(command)) {
+        None => None,
+        Some(Ok(adapter)) => Some(Arc::new(adapter)),
+        Some(Err(error)) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let roads = Arc::new(Roads { adapter });
+    let reference = arguments
+        .iter()
+        .any(|a| a == "--compare")
+        .then_some(Roads { adapter: None });
     let jobs = option("--jobs").and_then(|n| n.parse().ok()).unwrap_or(4);
     let places = Arc::new(Semaphore::new(jobs));
     let mut running = JoinSet::new();
@@ -201,9 +267,10 @@ async fn main() -> ExitCode {
                 continue;
             }
             let (case, upstream, places) = (case.clone(), upstream.clone(), places.clone());
+            let roads = Arc::clone(&roads);
             running.spawn(async move {
                 let _place = places.acquire().await;
-                let report = run_case(&case, road, &Roads, &upstream).await;
+                let report = run_case(&case, road, &*roads, &upstream).await;
                 (name, case, road, report)
             });
         }
@@ -214,7 +281,14 @@ async fn main() -> ExitCode {
         if !report.failures.is_empty() {
             // Cases measure time. One that failed while others ran beside it gets the machine to itself before it counts.
             again += 1;
-            report = run_case(&case, road, &Roads, &upstream).await;
+            report = run_case(&case, road, &*roads, &upstream).await;
+        }
+        if let Some(reference) = &reference
+            && report.failures.is_empty()
+        {
+            let trace = std::mem::take(&mut report.trace);
+            report.failures =
+                compare::compare(&case, road, &roads, reference, trace, &upstream).await;
         }
         reports.push((name, report));
     }

@@ -138,6 +138,12 @@ impl CompletionStream {
         self.ready.drain(..)
     }
 
+    /// Whether all that is left of the stream is ready: nothing of it has to be waited for any more.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(self.source, Source::Done)
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<StreamEvent>>> {
         if self.ready.is_empty() {
             if matches!(self.source, Source::Done) {

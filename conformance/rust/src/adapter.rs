@@ -1,0 +1,184 @@
+//! A client in another language, driven over its standard input and output, so that what a case means stands in one place
+//! and an adapter is a page of code over that language's public API.
+//!
+//! One JSON document a line, each way; many questions may be open at once, told apart by `id`:
+//!
+//! | to the adapter | its answer |
+//! |---|---|
+//! | `{"id", "do": "open", "config"}` | `{"id", "ok": null}`, after which the client is named by this id, or `{"id", "error": fields}` |
+//! | `{"id", "do": "call", "client", "op", "request", "options"}` | `{"id", "ok": answer}` or `{"id", "error": fields}`; before it, for a stream, `{"id", "event"}` for each event |
+//! | `{"id", "do": "next"}` | the adapter takes no event out of its stream before it has this for the one before |
+//! | `{"id", "do": "cancel"}` | cancels that call in the language's own way; no answer |
+//! | `{"id", "do": "stats", "client"}`, `{"id", "do": "close", "client"}` | `{"id", "ok": …}` |
+//!
+//! It ends when its standard input closes.
+
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use conformance::runner::{EventSink, Invocation};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+/// Answers by the question they belong to; a question that nobody waits for any more has none.
+type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Value>>>>;
+
+/// A running adapter.
+pub(crate) struct Adapter {
+    lines: mpsc::UnboundedSender<String>,
+    waiting: Waiting,
+    next: AtomicU64,
+    _child: Child,
+}
+
+impl Adapter {
+    /// Starts it; `command` is split at spaces.
+    pub(crate) fn start(command: &str) -> Result<Self, String> {
+        let mut words = command.split_whitespace();
+        let program = words.next().ok_or("--client: expected a command")?;
+        let mut child = Command::new(program)
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| format!("cannot start {command}: {e}"))?;
+        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err("the adapter has no standard input or output".into());
+        };
+        let (lines, mut to_send) = mpsc::unbounded_channel::<String>();
+        tokio::spawn(async move {
+            while let Some(line) = to_send.recv().await {
+                if stdin.write_all(line.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let waiting = Waiting::default();
+        let answers = Arc::clone(&waiting);
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let Ok(answer) = serde_json::from_str::<Value>(&line) else {
+                    eprintln!("not JSON from the adapter: {line}");
+                    continue;
+                };
+                let id = answer.get("id").and_then(Value::as_u64).unwrap_or(0);
+                let answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(waiting) = answers.get(&id) {
+                    let _ = waiting.send(answer);
+                }
+            }
+            // Whoever still waits learns that no answer comes.
+            answers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
+        });
+        Ok(Self {
+            lines,
+            waiting,
+            next: AtomicU64::new(1),
+            _child: child,
+        })
+    }
+
+    fn send(&self, document: &Value) {
+        let _ = self.lines.send(format!("{document}\n"));
+    }
+
+    /// Puts a question; the guard cancels it when it is dropped before its answer.
+    fn ask(&self, mut question: Value) -> Question<'_> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, answers) = mpsc::unbounded_channel();
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, sender);
+        question["id"] = id.into();
+        self.send(&question);
+        Question {
+            adapter: self,
+            id,
+            answers,
+            answered: false,
+        }
+    }
+
+    /// Opens a client; its number.
+    pub(crate) async fn open(&self, config: &Value) -> Result<u64, Value> {
+        let mut question = self.ask(json!({"do": "open", "config": config}));
+        question.answer(None).await?;
+        Ok(question.id)
+    }
+
+    /// Makes a call.
+    pub(crate) async fn call(
+        &self,
+        client: u64,
+        call: &Invocation,
+        events: &mut EventSink,
+    ) -> Result<Value, Value> {
+        self.ask(json!({
+            "do": "call",
+            "client": client,
+            "op": call.op,
+            "request": call.request,
+            "options": call.options,
+        }))
+        .answer(Some(events))
+        .await
+    }
+
+    /// `stats` or `close`.
+    pub(crate) async fn tell(&self, client: u64, what: &str) -> Result<Value, Value> {
+        self.ask(json!({"do": what, "client": client}))
+            .answer(None)
+            .await
+    }
+}
+
+struct Question<'a> {
+    adapter: &'a Adapter,
+    id: u64,
+    answers: mpsc::UnboundedReceiver<Value>,
+    answered: bool,
+}
+
+impl Question<'_> {
+    async fn answer(&mut self, mut events: Option<&mut EventSink>) -> Result<Value, Value> {
+        loop {
+            let Some(mut answer) = self.answers.recv().await else {
+                self.answered = true;
+                return Err(json!({"kind": "internal", "message": "the adapter has ended"}));
+            };
+            if let (Some(event), Some(sink)) = (answer.get_mut("event"), events.as_deref_mut()) {
+                sink.event(event.take()).await;
+                self.adapter.send(&json!({"id": self.id, "do": "next"}));
+                continue;
+            }
+            self.answered = true;
+            return match answer.get_mut("error") {
+                Some(error) => Err(error.take()),
+                None => Ok(answer.get_mut("ok").map(Value::take).unwrap_or_default()),
+            };
+        }
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.adapter
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.id);
+        if !self.answered {
+            self.adapter.send(&json!({"id": self.id, "do": "cancel"}));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+"""A client for language models whose retries, shared calls, caches, token counts and money are decided once, in a Rust core.
+
+>>> import ossai
+>>> client = ossai.Client()
+>>> answer = client.complete(model="local/extract", messages="Context:\\nThe sky is blue.\\n\\nWhat colour is the sky?")
+>>> answer.usage.total_tokens > 0
+True
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import _native
+from ._errors import (
+    KINDS,
+    AuthenticationError,
+    BudgetExceededError,
+    BudgetUnavailableError,
+    CallbackError,
+    CancelledError,
+    CircuitOpenError,
+    ConflictError,
+    ConnectFailedError,
+    ContentFilteredError,
+    ContextLengthExceededError,
+    DecodeError,
+    InternalError,
+    InvalidRequestError,
+    InvalidStateError,
+    NotFoundError,
+    OssaiError,
+    OverloadedError,
+    PermissionDeniedError,
+    PriceUnknownError,
+    QuotaExhaustedError,
+    RateLimitedError,
+    RedirectBlockedError,
+    RequestTooLargeError,
+    ResponseTooLargeError,
+    ShuttingDownError,
+    StreamInterruptedError,
+    TimeoutError,
+    TransportInterruptedError,
+    UnexpectedContentTypeError,
+    UnsupportedError,
+    UpstreamError,
+    VersionIncompatibleError,
+    from_fields,
+)
+
+_native.set_error_factory(from_fields)
+
+from . import _process  # noqa: E402, F401
+from ._client import Client, Stream  # noqa: E402
+from ._native import (  # noqa: E402
+    Attempt,
+    CacheOutcome,
+    Completion,
+    Cost,
+    Embedding,
+    EmbeddingResponse,
+    ExtraEvent,
+    FinishEvent,
+    PartEvent,
+    ReasoningDelta,
+    ReasoningPart,
+    RefusalDelta,
+    RefusalPart,
+    StreamEnd,
+    StreamStart,
+    TextDelta,
+    TextPart,
+    Timing,
+    ToolCall,
+    ToolCallDelta,
+    ToolCallStart,
+    Usage,
+    UsageEvent,
+    configure_threads,
+)
+from ._results import Estimate, Health, ModelInfo, Span, Stats, TokenCount, Truncated  # noqa: E402
+
+if TYPE_CHECKING:
+    from ._async import AsyncClient, AsyncStream
+    from ._native import OutputPart, StreamEvent
+    from ._types import (
+        CacheOptions,
+        CallOptions,
+        CompletionRequest,
+        EmbeddingRequest,
+        EstimateOptions,
+        Message,
+        Tool,
+        ToolChoice,
+    )
+
+__version__: str = _native.__version__
+
+__all__ = [
+    "KINDS",
+    "AsyncClient",
+    "AsyncStream",
+    "Attempt",
+    "AuthenticationError",
+    "BudgetExceededError",
+    "BudgetUnavailableError",
+    "CacheOptions",
+    "CacheOutcome",
+    "CallOptions",
+    "CallbackError",
+    "CancelledError",
+    "CircuitOpenError",
+    "Client",
+    "Completion",
+    "CompletionRequest",
+    "ConflictError",
+    "ConnectFailedError",
+    "ContentFilteredError",
+    "ContextLengthExceededError",
+    "Cost",
+    "DecodeError",
+    "Embedding",
+    "EmbeddingRequest",
+    "EmbeddingResponse",
+    "Estimate",
+    "EstimateOptions",
+    "ExtraEvent",
+    "FinishEvent",
+    "Health",
+    "InternalError",
+    "InvalidRequestError",
+    "InvalidStateError",
+    "Message",
+    "ModelInfo",
+    "NotFoundError",
+    "OssaiError",
+    "OutputPart",
+    "OverloadedError",
+    "PartEvent",
+    "PermissionDeniedError",
+    "PriceUnknownError",
+    "QuotaExhaustedError",
+    "RateLimitedError",
+    "ReasoningDelta",
+    "ReasoningPart",
+    "RedirectBlockedError",
+    "RefusalDelta",
+    "RefusalPart",
+    "RequestTooLargeError",
+    "ResponseTooLargeError",
+    "ShuttingDownError",
+    "Span",
+    "Stats",
+    "Stream",
+    "StreamEnd",
+    "StreamEvent",
+    "StreamInterruptedError",
+    "StreamStart",
+    "TextDelta",
+    "TextPart",
+    "TimeoutError",
+    "Timing",
+    "TokenCount",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolCallStart",
+    "ToolChoice",
+    "TransportInterruptedError",
+    "Truncated",
+    "UnexpectedContentTypeError",
+    "UnsupportedError",
+    "UpstreamError",
+    "Usage",
+    "UsageEvent",
+    "VersionIncompatibleError",
+    "configure_threads",
+]
+
+#: Imported when they are first asked for: asyncio and typing are slow to import, and not every program wants them.
+_LATER = {"AsyncClient": "_async", "AsyncStream": "_async"}
+_TYPES = frozenset(
+    {
+        "CacheOptions",
+        "CallOptions",
+        "CompletionRequest",
+        "EmbeddingRequest",
+        "EstimateOptions",
+        "Message",
+        "Tool",
+        "ToolChoice",
+    }
+)
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name in _LATER or name in _TYPES:
+        value: object = getattr(import_module("." + _LATER.get(name, "_types"), __name__), name)
+    elif name == "StreamEvent":
+        value = (
+            StreamStart
+            | TextDelta
+            | RefusalDelta
+            | ReasoningDelta
+            | ToolCallStart
+            | ToolCallDelta
+            | PartEvent
+            | UsageEvent
+            | FinishEvent
+            | ExtraEvent
+            | StreamEnd
+        )
+    elif name == "OutputPart":
+        value = TextPart | RefusalPart | ReasoningPart | ToolCall | dict
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value

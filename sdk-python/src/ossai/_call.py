@@ -1,0 +1,223 @@
+"""What both clients share: configuration, the arguments of calls, and the session, reopened in a forked child."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from math import ceil, isinf, isnan
+from typing import TYPE_CHECKING, Any, cast
+
+from . import _errors, _native, _process
+from ._results import Estimate, Stats, TokenCount, Truncated
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._types import CatalogKeywords, CompletionKeywords, CompletionRequest, EstimateKeywords
+
+__all__ = ["NOTHING", "Base", "arguments", "record"]
+
+#: Names that are the client's own and never sent; every other keyword is the request's.
+OPTIONS = frozenset(
+    {
+        "timeout_ms",
+        "attempt_timeout_ms",
+        "first_byte_timeout_ms",
+        "stream_idle_timeout_ms",
+        "max_attempts",
+        "cache",
+        "coalesce",
+        "idempotency_key",
+        "headers",
+        "tags",
+        "max_cost",
+        "prices",
+        "traceparent",
+    }
+)
+
+NOTHING: dict[str, Any] = {}
+
+
+def _invalid(field: str, expected: str) -> _errors.OssaiError:
+    message = f"{field}: {expected}"
+    fields = {"kind": "invalid_request", "message": message, "retriable": False, "field": field, "billed": "no"}
+    return _errors.from_fields(fields)
+
+
+def _milliseconds(seconds: Any) -> int:
+    """Seconds as whole milliseconds, rounded up: a time-out is never shorter than asked for."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or isnan(seconds) or seconds < 0:
+        raise _invalid("options.timeout", "expected seconds, 0 or more")
+    return 2**63 if isinf(seconds) else ceil(seconds * 1000)
+
+
+def _as_options(options: Any) -> Any:
+    """A mapping of options with ``timeout`` in milliseconds."""
+    if isinstance(options, Mapping) and "timeout" in options:
+        changed = dict(cast("Mapping[str, Any]", options))
+        changed["timeout_ms"] = _milliseconds(changed.pop("timeout"))
+        return changed
+    return options
+
+
+def arguments(request: Any, keywords: Any, own: frozenset[str] = OPTIONS) -> tuple[Any, Any]:
+    """A call's request and options out of what its caller gave: a request, keywords, or a request changed by keywords."""
+    options: Any = _as_options(keywords.pop("options", NOTHING)) if keywords else NOTHING
+    if keywords:
+        if "timeout" in keywords:
+            keywords["timeout_ms"] = _milliseconds(keywords.pop("timeout"))
+        named = [name for name in keywords if name in own]
+        if named:
+            options = dict(_mapping("options", options))
+            for name in named:
+                options[name] = keywords.pop(name)
+        if "extra" in keywords:
+            extra = _mapping("extra", keywords.pop("extra"))
+            keywords = {**extra, **keywords}
+        if request is None:
+            request = keywords
+        elif keywords:
+            request = {**_mapping("request", request), **keywords}
+        if type(request.get("messages")) is str:
+            request = {**request, "messages": [{"role": "user", "content": request["messages"]}]}
+    return (NOTHING if request is None else request), options
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value)
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return cast("Mapping[str, Any]", dump())
+    raise _invalid(name, f"expected a mapping, found {type(value).__name__}")
+
+
+def record(op: str, answer: Any) -> None:
+    """Tells the logger ``ossai`` of a call that went out: at INFO after more than one try, else at DEBUG. Never prompts."""
+    logging = sys.modules.get("logging")
+    if logging is None:  # nobody in this process listens
+        return
+    log = logging.getLogger("ossai")
+    attempts = len(answer.attempts)
+    level = logging.INFO if attempts > 1 else logging.DEBUG
+    if log.isEnabledFor(level):
+        cost = answer.cost.total
+        log.log(
+            level,
+            "%s %s: %d ms, %d attempt(s), %d+%d tokens, %s",
+            op,
+            answer.model,
+            answer.timing.total_us // 1000,
+            attempts,
+            answer.usage.input_tokens,
+            answer.usage.output_tokens,
+            "price unknown" if cost is None else f"{cost} nUSD",
+            extra={"ossai": {"op": op, "model": answer.model, "request_id": answer.request_id, "attempts": attempts}},
+        )
+
+
+class Base:
+    """A client's configuration and session."""
+
+    def __init__(self, config: Mapping[str, Any] | str | None, environment: bool, changes: Any) -> None:
+        self._config = _document(config, changes)
+        self._environment = environment
+        self._closed = False
+        self._generation = _process.generation()
+        self._native = _native.Session(self._config, environment)
+
+    @property
+    def _session(self) -> _native.Session:
+        """The session; in a forked child a new one with the same configuration, for the parent's is not usable there."""
+        if self._generation != _process.generation():
+            self._generation = _process.generation()
+            self._native = _native.Session(self._config, self._environment)
+            if self._closed:
+                self._native.close()
+        return self._native
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError("a client cannot be pickled: send its configuration and open a new one")
+
+    # What never waits: the same for both clients.
+
+    def lookup(
+        self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]
+    ) -> _native.Completion | None:
+        """The answer to this request if the memory cache has it; never waits."""
+        return cast("_native.Completion | None", self._session.call("lookup", *arguments(request, keywords)))
+
+    def key(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> str:
+        """The key under which this request's answer is kept and shared, in hex: equal in every language for equal calls."""
+        return str(self._session.call("key", arguments(request, keywords)[0], NOTHING)["key"])
+
+    def count(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> TokenCount:
+        """How many input tokens a request is, counted offline: text, message frames, tools and images."""
+        return TokenCount(self._session.call("count", arguments(request, keywords)[0], NOTHING))
+
+    def count_text(self, text: str, *, model: str) -> TokenCount:
+        """How many tokens a text is for a model, counted offline."""
+        return TokenCount(self._session.call("count_text", {"model": model, "text": text}, NOTHING))
+
+    def truncate(self, text: str, *, model: str, max_tokens: int) -> Truncated:
+        """The longest beginning of a text that is at most ``max_tokens`` for the model."""
+        request = {"model": model, "text": text, "max_tokens": max_tokens}
+        return Truncated(self._session.call("truncate", request, NOTHING))
+
+    def split(self, text: str, *, model: str, max_tokens: int, overlap: int = 0) -> list[str]:
+        """A text cut into parts of at most ``max_tokens``, each repeating at most ``overlap`` of the one before."""
+        request = {"model": model, "text": text, "max_tokens": max_tokens, "overlap": overlap}
+        return cast("list[str]", self._session.call("split", request, NOTHING)["parts"])
+
+    def estimate(self, request: CompletionRequest | None = None, /, **keywords: Unpack[EstimateKeywords]) -> Estimate:
+        """What a request will cost, without sending it: a floor, a likely figure and a ceiling, in nanodollars."""
+        request, options = arguments(request, keywords, ESTIMATE_OPTIONS)
+        return Estimate(self._session.call("estimate", request, options))
+
+    def price(self, model: str) -> dict[str, Any] | None:
+        """The model's entry in the price table: prices, limits, capabilities; None when it is not listed."""
+        return cast("dict[str, Any] | None", self._session.call("price", {"model": model}, NOTHING))
+
+    def catalog(self, **conditions: Unpack[CatalogKeywords]) -> list[dict[str, Any]]:
+        """The price table's models that fit the conditions."""
+        return cast("list[dict[str, Any]]", self._session.call("catalog", conditions, NOTHING)["models"])
+
+    def stats(self) -> Stats:
+        """What the client has done so far."""
+        return Stats(self._session.call("stats", NOTHING, NOTHING))
+
+    def clear_cache(self) -> None:
+        """Forgets every kept answer."""
+        self._session.call("clear_cache", NOTHING, NOTHING)
+
+    @property
+    def calls_under_way(self) -> int:
+        """How many calls of this client's have not ended."""
+        return self._session.calls_under_way
+
+
+#: Names that are an estimate's options.
+ESTIMATE_OPTIONS = frozenset({"output_tokens", "cached_tokens", "batch", "prices"})
+
+
+def _document(config: Mapping[str, Any] | str | None, changes: Mapping[str, Any]) -> str:
+    if not config and not changes:
+        return "{}"
+    import json
+
+    if isinstance(config, str):
+        if not changes:
+            return config
+        try:
+            config = cast("Mapping[str, Any]", json.loads(config))
+        except ValueError as error:
+            raise _invalid("config", f"expected a JSON document: {error}") from error
+    document = {**(_mapping("config", config) if config is not None else {}), **changes}
+    if "timeout" in document:
+        total = _milliseconds(document.pop("timeout"))
+        document["timeouts"] = {**document.get("timeouts", {}), "total_ms": total}
+    try:
+        return json.dumps(document, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise _invalid("config", f"expected values JSON can hold: {error}") from error

@@ -1,0 +1,214 @@
+"""What goes in, as types for checkers. At run time everything is a plain dict: nothing here costs anything at import.
+
+The core reads requests; names and meanings are its own (``ossai::CompletionRequest`` and the types beneath it). Fields it
+does not know go to the provider unchanged, in ``extra``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypedDict
+
+__all__ = [
+    "AttemptDict",
+    "CacheOptions",
+    "CallKeywords",
+    "CallOptions",
+    "CatalogKeywords",
+    "CompletionKeywords",
+    "CompletionRequest",
+    "ConfigKeywords",
+    "Content",
+    "EmbeddingKeywords",
+    "EmbeddingRequest",
+    "EstimateKeywords",
+    "EstimateOptions",
+    "Message",
+    "ReasoningEffort",
+    "ResponseFormat",
+    "Role",
+    "Tool",
+    "ToolChoice",
+]
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+#: Text, or parts: ``{"type": "text", "text": …}``, ``{"type": "image", …}``, ``{"type": "file", …}`` …
+Content: TypeAlias = str | Sequence[Mapping[str, Any]]
+
+
+class AttemptDict(TypedDict, total=False):
+    """One try at an upstream, as errors have it."""
+
+    error: str
+    status: int
+    delay_ms: int
+    upstream_request_id: str
+    duration_us: int
+
+
+class _MessageRole(TypedDict):
+    role: Role
+
+
+class Message(_MessageRole, total=False):
+    """One message of a conversation."""
+
+    content: Content | None
+    name: str
+    tool_calls: Sequence[Mapping[str, Any] | Any]
+    tool_call_id: str
+
+
+class _ToolName(TypedDict):
+    name: str
+
+
+class Tool(_ToolName, total=False):
+    """A function the model may call."""
+
+    description: str
+    parameters: Mapping[str, Any]
+    strict: bool
+
+
+class ToolByName(TypedDict):
+    """Exactly this function."""
+
+    name: str
+
+
+ToolChoice: TypeAlias = Literal["auto", "none", "required"] | ToolByName
+#: ``{"type": "text"}``, ``{"type": "json_object"}`` or ``{"type": "json_schema", "name": …, "schema": …}``.
+ResponseFormat = Mapping[str, Any]
+#: ``provider/model`` and messages, as one mapping or pydantic model or dataclass.
+CompletionRequest: TypeAlias = Mapping[str, Any] | Any
+EmbeddingRequest: TypeAlias = Mapping[str, Any] | Any
+
+
+class CacheOptions(TypedDict, total=False):
+    """How one call uses the caches."""
+
+    no_cache: bool
+    refresh: bool
+    max_age_ms: int
+    ttl_ms: int
+
+
+class CallOptions(TypedDict, total=False):
+    """What a caller wants of the client for one call; none of it reaches a provider unless it says so."""
+
+    #: Seconds for the whole call; the same as ``timeout_ms`` / 1000.
+    timeout: float
+    timeout_ms: int
+    attempt_timeout_ms: int
+    first_byte_timeout_ms: int
+    stream_idle_timeout_ms: int
+    max_attempts: int
+    cache: CacheOptions
+    coalesce: bool
+    idempotency_key: str
+    headers: Mapping[str, str]
+    tags: Mapping[str, str]
+    #: Nanodollars.
+    max_cost: int
+    prices: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    traceparent: str
+
+
+class CallKeywords(CallOptions, total=False):
+    """Keyword arguments of every call."""
+
+    #: The same as a mapping.
+    options: CallOptions
+    #: Provider fields without a name here, sent unchanged.
+    extra: Mapping[str, Any]
+
+
+class CompletionKeywords(CallKeywords, total=False):
+    """Keyword arguments of a completion."""
+
+    #: ``provider/model``.
+    model: str
+    #: The conversation; text alone is one message of the user's.
+    messages: str | Sequence[Message | Mapping[str, Any] | Any]
+    tools: Sequence[Tool | Mapping[str, Any]]
+    tool_choice: ToolChoice
+    parallel_tool_calls: bool
+    response_format: ResponseFormat
+    max_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    frequency_penalty: float
+    presence_penalty: float
+    seed: int
+    stop: str | Sequence[str]
+    reasoning_effort: ReasoningEffort
+    service_tier: str
+    metadata: Mapping[str, Any]
+    user: str
+
+
+class EmbeddingKeywords(CallKeywords, total=False):
+    """Keyword arguments of an embedding."""
+
+    #: ``provider/model``.
+    model: str
+    #: A text, texts, tokens or lists of tokens.
+    input: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
+    dimensions: int
+    user: str
+
+
+class EstimateOptions(TypedDict, total=False):
+    """Assumptions of an estimate."""
+
+    output_tokens: int
+    cached_tokens: int
+    batch: bool
+    prices: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+class EstimateKeywords(CompletionKeywords, total=False):
+    """Keyword arguments of an estimate: a completion's and its assumptions."""
+
+    output_tokens: int
+    cached_tokens: int
+    batch: bool
+
+
+class ConfigKeywords(TypedDict, total=False):
+    """The configuration document; unknown keys are errors with their path. Durations in it are milliseconds."""
+
+    #: An orchestrator (``host:port`` or a URL); absent means straight to the providers.
+    endpoint: str
+    #: The orchestrator's key.
+    api_key: str
+    #: Whose calls these are.
+    tenant: str
+    #: Providers by the name models are asked for under.
+    providers: Mapping[str, Mapping[str, Any]]
+    #: Seconds for a whole call; the same as ``timeouts={"total_ms": …}``.
+    timeout: float
+    timeouts: Mapping[str, int | None]
+    retry: Mapping[str, int]
+    cache: Mapping[str, Any]
+    coalesce: Literal["deterministic", "all", "off"]
+    limits: Mapping[str, int]
+    #: A file whose prices replace or add to the built-in table.
+    prices: str
+    tls: Mapping[str, str]
+    testing: Mapping[str, int]
+
+
+class CatalogKeywords(TypedDict, total=False):
+    """Conditions on the price table's models."""
+
+    provider: str
+    kind: Literal["chat", "embedding", "rerank"]
+    caps: Sequence[str]
+    text: str
+    min_context: int
+    retired: bool
+    sort: Literal["id", "input", "output", "context", "released"]
