@@ -11,7 +11,12 @@ pub const VOLATILE: &[&str] = &[
     "overhead_us",
     "duration_us",
     "latency_us",
+    // Holds the address of a scripted upstream.
+    "key",
+    "at_us",
     "delay_ms",
+    "wait_ms",
+    "pace_ms",
     "age_ms",
     "elapsed_ms",
     "cancelled_at_unix_ms",

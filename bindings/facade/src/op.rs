@@ -33,6 +33,8 @@ pub enum Op {
     Health,
     /// A kept answer, or null; never waits.
     Lookup,
+    /// What a call would do, without sending it.
+    Explain,
     /// The key calls are kept and shared under, in hex.
     Key,
     /// The tokens of a request.
@@ -66,6 +68,7 @@ impl Op {
         ("models", Self::Models),
         ("health", Self::Health),
         ("lookup", Self::Lookup),
+        ("explain", Self::Explain),
         ("key", Self::Key),
         ("count", Self::Count),
         ("count_text", Self::CountText),
@@ -108,6 +111,8 @@ pub enum Work {
     Health,
     /// [`Op::Lookup`].
     Lookup(Arc<CompletionRequest>, Arc<CallOptions>),
+    /// [`Op::Explain`].
+    Explain(Arc<CompletionRequest>, Arc<CallOptions>),
     /// [`Op::Key`].
     Key(Arc<CompletionRequest>),
     /// [`Op::Count`].
@@ -265,7 +270,7 @@ impl Work {
     pub fn read(op: Op, request: &str, options: &str) -> Result<Self> {
         if !matches!(
             op,
-            Op::Complete | Op::Stream | Op::Embed | Op::Lookup | Op::Estimate
+            Op::Complete | Op::Stream | Op::Embed | Op::Lookup | Op::Explain | Op::Estimate
         ) {
             read::<Nothing>("options", options)?;
         }
@@ -277,6 +282,7 @@ impl Work {
             }
             Op::Embed => Self::Embed(read("", request)?, read("options", options)?),
             Op::Lookup => Self::Lookup(read("", request)?, read("options", options)?),
+            Op::Explain => Self::Explain(read("", request)?, read("options", options)?),
             Op::Estimate => Self::Estimate(read("", request)?, read("options", options)?),
             Op::Models => Self::Models(read("", request)?),
             Op::Key => Self::Key(read("", request)?),
@@ -360,6 +366,7 @@ impl Work {
                     None => Reply::Value(serde_json::Value::Null),
                 })
             }
+            Self::Explain(request, options) => now(client.explain(&request, &options)?)?,
             Self::Key(request) => Carried::Now(Reply::Value(json!({
                 "key": client.key(&request)?.0.iter().map(|b| format!("{b:02x}")).collect::<String>(),
             }))),

@@ -142,6 +142,7 @@ fn work(op: &str, request: &Bound<'_, PyAny>, options: &Bound<'_, PyAny>) -> Res
         Op::Complete => Work::Complete(completion()?, call_options()?),
         Op::Stream => Work::Stream(completion()?, call_options()?, Some(CREDIT)),
         Op::Lookup => Work::Lookup(completion()?, call_options()?),
+        Op::Explain => Work::Explain(completion()?, call_options()?),
         Op::Count => Work::Count(completion()?),
         Op::Embed => Work::Embed(Arc::new(read::read("", request)?), call_options()?),
         _ => {

@@ -168,7 +168,7 @@ impl Client for Open {
                 )
             }
             Op::Explain => {
-                let request: CompletionRequest = typed(&call.request)?;
+                let request: CompletionRequest = typed("", &call.request)?;
                 value(
                     client
                         .explain(&Arc::new(request), &Arc::new(options))

@@ -33,6 +33,11 @@ OPTIONS = frozenset(
         "max_cost",
         "prices",
         "traceparent",
+        "trace",
+        "priority",
+        "unsupported",
+        "fallbacks",
+        "fallback_on",
     }
 )
 
@@ -147,6 +152,10 @@ class Base:
     ) -> _native.Completion | None:
         """The answer to this request if the memory cache has it; never waits."""
         return cast("_native.Completion | None", self._session.call("lookup", *arguments(request, keywords)))
+
+    def explain(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> dict[str, Any]:
+        """What the call would do, without sending it: key, route, cache, sharing, parameters, estimate."""
+        return cast("dict[str, Any]", self._session.call("explain", *arguments(request, keywords)))
 
     def key(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> str:
         """The key under which this request's answer is kept and shared, in hex: equal in every language for equal calls."""

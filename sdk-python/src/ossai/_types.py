@@ -114,6 +114,16 @@ class CallOptions(TypedDict, total=False):
     max_cost: int
     prices: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     traceparent: str
+    #: Whether the answer, or the error, tells why the call came out as it did.
+    trace: bool
+    #: From -10 to 10: who goes first where calls wait for a provider's limit.
+    priority: int
+    #: What becomes of parameters the model does not take.
+    unsupported: Literal["drop", "refuse"]
+    #: Models asked in the request's place when it cannot answer, in order.
+    fallbacks: Sequence[str]
+    #: Kinds of error after which they are asked, beside the usual ones.
+    fallback_on: Sequence[str]
 
 
 class CallKeywords(CallOptions, total=False):

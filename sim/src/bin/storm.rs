@@ -122,19 +122,25 @@ async fn storm(road: &str, client: &Client, upstream: &Upstream, clients: u64) -
     good
 }
 
-/// Calls one at a time until one is answered; within two minutes of scaled time.
+/// Calls one at a time until three in a row are answered, as many as an opened circuit wants to see before it lets all
+/// through; within two minutes of scaled time.
 async fn recovers(road: &str, name: &str, client: &Client) -> bool {
     let began = Instant::now();
     let limit = Duration::from_secs(120) / SCALE;
-    let mut n = 0;
+    let (mut n, mut failed, mut in_a_row) = (0, 0, 0);
     loop {
         let call = format!("call-probe-{name}-{n}");
         let options = CallOptions::default();
         let outcome = make(client, &call, Way::Complete, options, PATIENCE).await;
         let took = began.elapsed();
         if matches!(outcome, Outcome::Answered) {
+            in_a_row += 1;
+        } else {
+            (failed, in_a_row) = (failed + 1, 0);
+        }
+        if in_a_row == 3 {
             println!(
-                "{road:12} {name:9} recovered after {n} failed probes, {took:.1?} (time {SCALE} times faster)"
+                "{road:12} {name:9} recovered after {failed} failed probes, {took:.1?} (time {SCALE} times faster)"
             );
             return check(
                 took < limit,
