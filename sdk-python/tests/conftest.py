@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+# A shell that starts a job in the background lets it ignore Ctrl-C, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
