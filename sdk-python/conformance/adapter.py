@@ -97,7 +97,7 @@ class Sync:
 
 def call(client: Any, op: str, request: Any, options: Any) -> Any:
     """One call that is no stream, on either client."""
-    if op in ("complete", "embed", "explain", "lookup"):
+    if op in ("complete", "embed", "lookup", "explain"):
         return getattr(client, op)(request, options=options)
     if op in ("count", "estimate"):
         return getattr(client, op)(request)

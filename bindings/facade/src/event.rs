@@ -36,12 +36,12 @@ pub enum Event {
 }
 
 impl Event {
-    /// The call it belongs to; none for a cancelled host call.
+    /// The call it belongs to; none for a host call without one and for a cancelled one.
     #[must_use]
     pub fn call(&self) -> Option<CallId> {
         match self {
             Self::Reply { id, .. } | Self::Events { id, .. } => Some(*id),
-            Self::HostCall(call) => Some(call.call),
+            Self::HostCall(call) => Some(call.call).filter(|id| id.0 != 0),
             Self::HostCallCancelled { .. } => None,
         }
     }

@@ -31,6 +31,8 @@ pub struct HostCallId(pub u64);
 pub enum HostCallKind {
     /// Run a tool's handler; the answer is its output.
     Tool,
+    /// A provider's credential, `name` the provider; the answer is the credential, a string. Belongs to no call.
+    Credential,
     /// May this tool call run? The answer is `true`, `false` or a string that says why not.
     Approval,
 }
@@ -41,6 +43,7 @@ impl HostCallKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Tool => "tool",
+            Self::Credential => "credential",
             Self::Approval => "approval",
         }
     }
@@ -52,7 +55,7 @@ impl HostCallKind {
 pub struct HostCall {
     /// By which it is answered.
     pub id: HostCallId,
-    /// The call in the middle of which it happens.
+    /// The call in the middle of which it happens; 0 when it belongs to none.
     pub call: CallId,
     /// What is asked for.
     pub kind: HostCallKind,

@@ -28,6 +28,7 @@
 
 mod call;
 mod calls;
+mod credential;
 mod event;
 mod host;
 mod op;
@@ -38,6 +39,7 @@ mod session;
 mod sync;
 mod wake;
 
+pub use credential::Callbacks;
 pub use event::{Event, events_to_json};
 pub use host::{HostCall, HostCallId, HostCallKind, HostCalls, HostFailure, HostResult};
 pub use op::{Op, Work};

@@ -34,10 +34,16 @@ impl Queue {
         self.0.drain(max)
     }
 
-    /// Ends the queue: what is in it is dropped, and so is what would come. Calls that would have answered here should
-    /// be cancelled by their sessions.
+    /// Ends the queue: what is in it is dropped, and so is what would come; who waits for it is woken. Calls that would
+    /// have answered here should be cancelled by their sessions.
     pub fn close(&self) {
         self.0.close();
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 
     pub(crate) fn push(&self, event: Event) {
@@ -102,8 +108,16 @@ impl<T> Shared<T> {
         let mut inner = self.inner.lock();
         inner.closed = true;
         let dropped = std::mem::take(&mut inner.events);
+        let first = !std::mem::replace(&mut inner.announced, true);
         drop(inner);
         drop(dropped);
+        if first {
+            self.wake.wake();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.lock().closed
     }
 }
 

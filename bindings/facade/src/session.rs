@@ -10,6 +10,7 @@ use ossai::{Client, Config, Error, ErrorKind, Result};
 use crate::call::credit::Credit;
 use crate::call::{self, Running};
 use crate::calls::{Calls, Entry, next_id};
+use crate::credential::Callbacks;
 use crate::host::{self, HostCallId, HostCalls};
 use crate::op::{Answer, Carried, Op, Work};
 use crate::process::{Close, Process, generation};
@@ -59,6 +60,18 @@ impl Session {
     /// # Errors
     /// `invalid_request` naming the configuration field that is wrong.
     pub fn open(config: &str, environment: bool) -> Result<Self> {
+        Self::open_with(config, environment, None)
+    }
+
+    /// [`Session::open`] with credentials that the host gives while calls are made: each comes as a `credential` host call.
+    ///
+    /// # Errors
+    /// As [`Session::open`]; also for a callback beside a configured key, and for one whose provider there is not.
+    pub fn open_with(
+        config: &str,
+        environment: bool,
+        callbacks: Option<Callbacks>,
+    ) -> Result<Self> {
         call::guarded(|| {
             let mut config = Config::from_json(if config.is_empty() { "{}" } else { config })?;
             if environment {
@@ -68,11 +81,14 @@ impl Session {
                 config.tenant = config.tenant.or(here.tenant);
                 config.prices = config.prices.or(here.prices);
             }
+            let hosts = Arc::<HostCalls>::default();
+            let credentials = callbacks.map(|callbacks| callbacks.sources(&hosts));
+            let credentials = credentials.into_iter().flatten();
             Ok(Self(Some(Arc::new(Inner {
-                client: Client::new(config)?,
+                client: Client::with_credentials(config, credentials)?,
                 generation: generation(),
                 calls: Calls::default(),
-                hosts: Arc::default(),
+                hosts,
                 registered: OnceLock::new(),
             }))))
         })
@@ -119,49 +135,10 @@ impl Session {
         let process = Process::current()?;
         process.check_open()?;
         let credit = work.credit().map(|credit| Arc::new(Credit::new(credit)));
-        let mut running = match work.carry(&inner.client)? {
-            Carried::Now(reply) => return Ok(Begin::Ready(Ok(reply))),
-            Carried::Later(running) => running,
-        };
-        let runtime = process.runtime()?;
-        let _entered = runtime.enter();
-        let running = match call::poll_once(&mut running) {
-            Poll::Pending => running,
-            Poll::Ready(Err(error)) => return Ok(Begin::Ready(Err(error))),
-            Poll::Ready(Ok(Answer::Reply(reply))) => return Ok(Begin::Ready(Ok(reply))),
-            Poll::Ready(Ok(Answer::Closed { .. })) if inner.calls.len() == 0 => {
-                return Ok(Begin::Ready(Ok(call::closed(true))));
-            }
-            Poll::Ready(Ok(Answer::Stream(stream))) if stream.is_whole() => {
-                return Ok(Begin::Ready(Ok(call::all_ready(*stream))));
-            }
-            Poll::Ready(Ok(answer)) => Box::pin(async move { Ok(answer) }) as Running,
-        };
-        inner.registered.get_or_init(|| {
-            let weak: Weak<Inner> = Arc::downgrade(inner);
-            process.register(weak);
-        });
-        let id = CallId(next_id());
-        inner.calls.start(id, || {
-            let live = process.enter();
-            let task = call::drive(
-                Arc::clone(inner),
-                id,
-                queue.clone(),
-                credit.clone(),
-                running,
-            );
-            let task = runtime.spawn(async move {
-                let _live = live;
-                task.await;
-            });
-            Entry {
-                task: task.abort_handle(),
-                queue: queue.clone(),
-                credit,
-            }
-        });
-        Ok(Begin::Pending(id))
+        match work.carry(&inner.client)? {
+            Carried::Now(reply) => Ok(Begin::Ready(Ok(reply))),
+            Carried::Later(running) => inner.launch(process, running, credit, queue),
+        }
     }
 
     /// Ends a call without waiting: its connection is closed unless others share it. The host hears nothing more of it,
@@ -229,6 +206,49 @@ impl Inner {
             .cancel_all(&Error::new(ErrorKind::Cancelled, "the client was closed"));
     }
 
+    /// Polls once; what is not over then becomes a task.
+    fn launch(
+        self: &Arc<Self>,
+        process: &'static Process,
+        mut running: Running,
+        credit: Option<Arc<Credit>>,
+        queue: &Queue,
+    ) -> Result<Begin> {
+        let runtime = process.runtime()?;
+        let _entered = runtime.enter();
+        let running = match call::poll_once(&mut running) {
+            Poll::Pending => running,
+            Poll::Ready(Err(error)) => return Ok(Begin::Ready(Err(error))),
+            Poll::Ready(Ok(Answer::Reply(reply))) => return Ok(Begin::Ready(Ok(reply))),
+            Poll::Ready(Ok(Answer::Closed { .. })) if self.calls.len() == 0 => {
+                return Ok(Begin::Ready(Ok(call::closed(true))));
+            }
+            Poll::Ready(Ok(Answer::Stream(stream))) if stream.is_whole() => {
+                return Ok(Begin::Ready(Ok(call::all_ready(*stream))));
+            }
+            Poll::Ready(Ok(answer)) => Box::pin(async move { Ok(answer) }) as Running,
+        };
+        self.registered.get_or_init(|| {
+            let weak: Weak<Inner> = Arc::downgrade(self);
+            process.register(weak);
+        });
+        let id = CallId(next_id());
+        self.calls.start(id, || {
+            let live = process.enter();
+            let task = call::drive(Arc::clone(self), id, queue.clone(), credit.clone(), running);
+            let task = runtime.spawn(async move {
+                let _live = live;
+                task.await;
+            });
+            Entry {
+                task: task.abort_handle(),
+                queue: queue.clone(),
+                credit,
+            }
+        });
+        Ok(Begin::Pending(id))
+    }
+
     fn close(&self, patience: Duration, kind: ErrorKind, message: &str) {
         let client = self.client.clone();
         let mut closing: std::pin::Pin<Box<dyn Future<Output = bool> + Send>> =
@@ -279,5 +299,44 @@ impl Drop for Session {
             }
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::wake::Parker;
+
+    #[test]
+    fn a_panic_ends_its_call_in_internal_and_the_session_stays_usable() {
+        let session = Session::open("{}", false).expect("session");
+        let inner = session.inner().expect("of this process");
+        let process = Process::current().expect("a generation");
+        let parker = Arc::new(Parker::default());
+        let queue = Queue::new(Arc::clone(&parker));
+        let launch = |running| inner.launch(process, running, None, &queue).expect("begun");
+
+        let at_once = launch(Box::pin(async { panic!("on the caller's thread") }));
+        let Begin::Ready(Err(error)) = at_once else {
+            panic!("{at_once:?}")
+        };
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(!error.to_string().contains("thread"), "{error}");
+
+        let later = launch(Box::pin(async {
+            tokio::task::yield_now().await;
+            panic!("in the task")
+        }));
+        assert!(matches!(later, Begin::Pending(_)), "{later:?}");
+        assert!(parker.wait(Duration::from_secs(10)));
+        let event = queue.drain(1).remove(0);
+        assert!(
+            matches!(&event, Event::Reply { outcome: Err(error), .. } if error.kind() == ErrorKind::Internal),
+            "{event:?}"
+        );
+        assert_eq!(session.calls_under_way(), 0);
+        let stats = session.begin(Op::Stats, "", "", &queue);
+        assert!(matches!(stats, Begin::Ready(Ok(_))));
     }
 }

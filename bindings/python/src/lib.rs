@@ -4,6 +4,7 @@
 //! take the interpreter's lock: answers wait in a queue until a thread of Python's comes for them.
 
 mod failure;
+mod fields;
 mod queue;
 mod read;
 mod records;
@@ -52,6 +53,12 @@ fn error_table() -> Vec<(&'static str, bool, u16)> {
         .collect()
 }
 
+/// The names of a type's fields, so that the package and its tests know what the core knows.
+#[pyfunction]
+fn field_names(of: &str) -> Vec<&'static str> {
+    fields::names(of).to_vec()
+}
+
 /// The native half of `ossai`; use the package, not this.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -66,6 +73,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(configure_threads, module)?,
         wrap_pyfunction!(operations, module)?,
         wrap_pyfunction!(error_table, module)?,
+        wrap_pyfunction!(field_names, module)?,
         wrap_pyfunction!(failure::set_error_factory, module)?,
     ] {
         module.add_function(function)?;

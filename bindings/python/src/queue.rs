@@ -54,6 +54,11 @@ impl LoopQueue {
         }
     }
 
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// Waits for a wake-up with the interpreter's lock released; for loops that cannot watch a descriptor.
     fn wait(&self, py: Python<'_>, seconds: f64) -> bool {
         let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ossai::{CallOptions, CompletionRequest, Error, Result};
-use ossai_facade::{Begin, CallId, Event, HostCallId, Op, Parker, Queue, Work};
+use ossai_facade::{Begin, CallId, Callbacks, Event, HostCallId, Op, Parker, Queue, Work};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -27,8 +27,21 @@ pub(crate) struct Session(Arc<ossai_facade::Session>);
 #[pymethods]
 impl Session {
     #[new]
-    fn new(py: Python<'_>, config: &str, environment: bool) -> PyResult<Self> {
-        py.detach(|| ossai_facade::Session::open(config, environment))
+    #[pyo3(signature = (config, environment, queue=None, credentials=None))]
+    fn new(
+        py: Python<'_>,
+        config: &str,
+        environment: bool,
+        queue: Option<&LoopQueue>,
+        credentials: Option<Vec<(String, Option<String>)>>,
+    ) -> PyResult<Self> {
+        let callbacks = queue
+            .zip(credentials)
+            .map(|(queue, credentials)| Callbacks {
+                queue: queue.queue.clone(),
+                credentials,
+            });
+        py.detach(|| ossai_facade::Session::open_with(config, environment, callbacks))
             .map(|session| Self(Arc::new(session)))
             .map_err(|error| failure::raised(py, &error))
     }

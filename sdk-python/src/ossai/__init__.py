@@ -53,7 +53,8 @@ _native.set_error_factory(from_fields)
 
 from . import _process  # noqa: E402, F401
 from ._client import Client, Stream  # noqa: E402
-from ._native import (  # noqa: E402
+from ._credentials import Credential
+from ._native import (
     Attempt,
     CacheOutcome,
     Completion,
@@ -75,11 +76,13 @@ from ._native import (  # noqa: E402
     ToolCall,
     ToolCallDelta,
     ToolCallStart,
+    Trace,
+    TraceStep,
     Usage,
     UsageEvent,
     configure_threads,
 )
-from ._results import Estimate, Health, ModelInfo, Span, Stats, TokenCount, Truncated  # noqa: E402
+from ._results import Estimate, Explanation, Health, ModelInfo, Span, Stats, TokenCount, Truncated  # noqa: E402
 
 if TYPE_CHECKING:
     from ._async import AsyncClient, AsyncStream
@@ -119,12 +122,14 @@ __all__ = [
     "ContentFilteredError",
     "ContextLengthExceededError",
     "Cost",
+    "Credential",
     "DecodeError",
     "Embedding",
     "EmbeddingRequest",
     "EmbeddingResponse",
     "Estimate",
     "EstimateOptions",
+    "Explanation",
     "ExtraEvent",
     "FinishEvent",
     "Health",
@@ -167,6 +172,8 @@ __all__ = [
     "ToolCallDelta",
     "ToolCallStart",
     "ToolChoice",
+    "Trace",
+    "TraceStep",
     "TransportInterruptedError",
     "Truncated",
     "UnexpectedContentTypeError",

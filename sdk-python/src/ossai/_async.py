@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from . import _native
+    from ._credentials import Credential, Fetch
     from ._native import Completion, EmbeddingResponse, StreamEvent
     from ._types import (
         CompletionKeywords,
@@ -43,9 +44,10 @@ class AsyncClient(Base):
         /,
         *,
         environment: bool = True,
+        credentials: Mapping[str, Fetch | Credential] | None = None,
         **changes: Unpack[ConfigKeywords],
     ) -> None:
-        super().__init__(config, environment, changes)
+        super().__init__(config, environment, credentials, changes)
         self._home: Home | None = None
 
     async def _call(self, op: str, request: Any, options: Any) -> Any:

@@ -8,38 +8,19 @@ from math import ceil, isinf, isnan
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _errors, _native, _process
-from ._results import Estimate, Stats, TokenCount, Truncated
+from ._credentials import Credentials
+from ._results import Estimate, Explanation, Stats, TokenCount, Truncated
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ._credentials import Credential, Fetch
     from ._types import CatalogKeywords, CompletionKeywords, CompletionRequest, EstimateKeywords
 
 __all__ = ["NOTHING", "Base", "arguments", "record"]
 
 #: Names that are the client's own and never sent; every other keyword is the request's.
-OPTIONS = frozenset(
-    {
-        "timeout_ms",
-        "attempt_timeout_ms",
-        "first_byte_timeout_ms",
-        "stream_idle_timeout_ms",
-        "max_attempts",
-        "cache",
-        "coalesce",
-        "idempotency_key",
-        "headers",
-        "tags",
-        "max_cost",
-        "prices",
-        "traceparent",
-        "trace",
-        "priority",
-        "unsupported",
-        "fallbacks",
-        "fallback_on",
-    }
-)
+OPTIONS = frozenset(_native.field_names("CallOptions"))
 
 NOTHING: dict[str, Any] = {}
 
@@ -125,19 +106,31 @@ def record(op: str, answer: Any) -> None:
 class Base:
     """A client's configuration and session."""
 
-    def __init__(self, config: Mapping[str, Any] | str | None, environment: bool, changes: Any) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any] | str | None,
+        environment: bool,
+        credentials: Mapping[str, Fetch | Credential] | None,
+        changes: Any,
+    ) -> None:
         self._config = _document(config, changes)
         self._environment = environment
+        self._credentials = None if not credentials else Credentials(credentials)
         self._closed = False
+        self._open()
+
+    def _open(self) -> None:
         self._generation = _process.generation()
-        self._native = _native.Session(self._config, environment)
+        if self._credentials is None:
+            self._native = _native.Session(self._config, self._environment)
+        else:
+            self._native = self._credentials.open(self._config, self._environment)
 
     @property
     def _session(self) -> _native.Session:
         """The session; in a forked child a new one with the same configuration, for the parent's is not usable there."""
         if self._generation != _process.generation():
-            self._generation = _process.generation()
-            self._native = _native.Session(self._config, self._environment)
+            self._open()
             if self._closed:
                 self._native.close()
         return self._native
@@ -153,9 +146,11 @@ class Base:
         """The answer to this request if the memory cache has it; never waits."""
         return cast("_native.Completion | None", self._session.call("lookup", *arguments(request, keywords)))
 
-    def explain(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> dict[str, Any]:
-        """What the call would do, without sending it: key, route, cache, sharing, parameters, estimate."""
-        return cast("dict[str, Any]", self._session.call("explain", *arguments(request, keywords)))
+    def explain(
+        self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]
+    ) -> Explanation:
+        """What a call would do, worked out without sending it: route, cache, sharing, parameters, cost."""
+        return Explanation(self._session.call("explain", *arguments(request, keywords)))
 
     def key(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> str:
         """The key under which this request's answer is kept and shared, in hex: equal in every language for equal calls."""
@@ -207,7 +202,7 @@ class Base:
 
 
 #: Names that are an estimate's options.
-ESTIMATE_OPTIONS = frozenset({"output_tokens", "cached_tokens", "batch", "prices"})
+ESTIMATE_OPTIONS = frozenset(_native.field_names("EstimateOptions"))
 
 
 def _document(config: Mapping[str, Any] | str | None, changes: Mapping[str, Any]) -> str:

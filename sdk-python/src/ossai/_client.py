@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from . import _native
+    from ._credentials import Credential, Fetch
     from ._native import Completion, EmbeddingResponse, StreamEvent
     from ._types import (
         CompletionKeywords,
@@ -32,7 +33,8 @@ class Client(Base):
 
     ``Client()`` is configured by the environment (``OSSAI_…`` and the providers' own key variables); a configuration
     document, as a mapping or JSON text, and keywords lie over it. It may be shared by threads; waiting releases the
-    interpreter's lock, Ctrl-C ends a wait. Opening one starts nothing; in a forked child it goes on by itself with the same
+    interpreter's lock, Ctrl-C ends a wait. ``credentials`` has a callback by provider, plain or async, for keys that do not
+    last: it is asked before the first call and again when the provider answers 401. Opening one starts nothing; in a forked child it goes on by itself with the same
     configuration.
     """
 
@@ -42,9 +44,10 @@ class Client(Base):
         /,
         *,
         environment: bool = True,
+        credentials: Mapping[str, Fetch | Credential] | None = None,
         **changes: Unpack[ConfigKeywords],
     ) -> None:
-        super().__init__(config, environment, changes)
+        super().__init__(config, environment, credentials, changes)
 
     def complete(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> Completion:
         """Asks for a completion and waits for the whole answer; a KeyboardInterrupt cancels it."""

@@ -49,6 +49,8 @@ class OssaiError(Exception):
     billed: Literal["no", "maybe", "yes"]
     #: Every try, in order.
     attempts: list[AttemptDict]
+    #: Why the call came out as it did, where that was asked for.
+    trace: dict[str, Any] | None
     #: What arrived before a stream broke.
     partial: Completion | None
     #: All fields as they cross every language's border.
@@ -76,6 +78,7 @@ class OssaiError(Exception):
         self.gave_up = fields.get("gave_up")
         self.billed = fields.get("billed", "no")
         self.attempts = fields.get("attempts", [])
+        self.trace = fields.get("trace")
         self.partial = partial
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _native, _process
@@ -125,7 +125,8 @@ class _AsyncioHome(Home):
             loop.add_reader(self.queue.fileno(), self.drain)
         except NotImplementedError:  # a loop that cannot watch descriptors (Windows' Proactor)
             super().__init__(False)
-            threading.Thread(target=_carry, args=(weakref.ref(self), self.queue, loop), daemon=True).start()
+            weakref.finalize(loop, self.queue.close)
+            _process.serve(self.queue, partial(_carry, weakref.ref(self), self.queue, weakref.ref(loop)))
 
     def is_here(self, loop: object) -> bool:
         return self._loop() is loop and self.generation == _process.generation()
@@ -144,18 +145,21 @@ class _AsyncioHome(Home):
         await asyncio.sleep(0)
 
 
-def _carry(home: weakref.ref[_AsyncioHome], queue: _native.LoopQueue, loop: asyncio.AbstractEventLoop) -> None:
+def _carry(
+    home: weakref.ref[_AsyncioHome], queue: _native.LoopQueue, loop: weakref.ref[asyncio.AbstractEventLoop]
+) -> None:
     """Wakes a loop that cannot watch a descriptor: a thread of Python's, once per batch."""
-    while True:
+    while not queue.is_closed:
         woken = queue.wait(1.0)
-        there = home()
-        if there is None or loop.is_closed():
+        there, where = home(), loop()
+        if there is None or where is None or where.is_closed():
             return
         if woken:
             try:
-                loop.call_soon_threadsafe(there.drain)
+                where.call_soon_threadsafe(there.drain)
             except RuntimeError:  # closed in between
                 return
+        del there, where
 
 
 class _TrioWaiter:

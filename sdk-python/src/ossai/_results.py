@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import Literal
 
-__all__ = ["Estimate", "Health", "ModelInfo", "Span", "Stats", "TokenCount", "Truncated", "View"]
+__all__ = ["Estimate", "Explanation", "Health", "ModelInfo", "Span", "Stats", "TokenCount", "Truncated", "View"]
 
 
 class View:
@@ -104,6 +104,32 @@ class Estimate(View):
     @property
     def output_tokens(self) -> Span:
         return Span(self._fields["output_tokens"])
+
+
+class Explanation(View):
+    """What a call would do. It holds names of fields, never their values."""
+
+    __slots__ = ()
+    key: str
+    key_fields: list[str]
+    #: ``road``, ``provider``, ``model``, ``api``, ``url``.
+    route: dict[str, Any]
+    deterministic: bool
+    #: ``status``, ``tier``, ``age_ms``, ``stores``, ``ttl_ms``, ``why``, ``differs``.
+    cache: dict[str, Any]
+    #: ``allowed``, ``under_way``.
+    sharing: dict[str, bool]
+    pace_ms: int
+    #: ``dropped``, ``unsupported`` …
+    parameters: dict[str, Any]
+    timeout_ms: int
+    max_attempts: int
+    #: The error it would end in before anything is sent, where that is known.
+    refused: dict[str, Any] | None
+
+    @property
+    def estimate(self) -> Estimate:
+        return Estimate(self._fields["estimate"])
 
 
 class Stats(View):

@@ -114,16 +114,15 @@ class CallOptions(TypedDict, total=False):
     max_cost: int
     prices: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     traceparent: str
+    #: Models asked in this one's place when it cannot answer, in order.
+    fallbacks: Sequence[str]
+    fallback_on: Sequence[str]
+    #: From -10 to 10.
+    priority: int
+    #: What becomes of parameters that the model does not take.
+    unsupported: Literal["drop", "refuse"]
     #: Whether the answer, or the error, tells why the call came out as it did.
     trace: bool
-    #: From -10 to 10: who goes first where calls wait for a provider's limit.
-    priority: int
-    #: What becomes of parameters the model does not take.
-    unsupported: Literal["drop", "refuse"]
-    #: Models asked in the request's place when it cannot answer, in order.
-    fallbacks: Sequence[str]
-    #: Kinds of error after which they are asked, beside the usual ones.
-    fallback_on: Sequence[str]
 
 
 class CallKeywords(CallOptions, total=False):
@@ -206,9 +205,14 @@ class ConfigKeywords(TypedDict, total=False):
     cache: Mapping[str, Any]
     coalesce: Literal["deterministic", "all", "off"]
     limits: Mapping[str, int]
+    pacing: Mapping[str, Any]
+    breaker: Mapping[str, Any]
+    fallback: Mapping[str, Any]
     #: A file whose prices replace or add to the built-in table.
     prices: str
-    tls: Mapping[str, str]
+    tls: Mapping[str, Any]
+    proxy: Mapping[str, Any]
+    trace: bool
     testing: Mapping[str, int]
 
 

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ossai::ErrorKind;
-use ossai_facade::{CallId, Event, HostCallId, HostCallKind, HostFailure, HostResult, Session};
+use ossai_facade::{
+    CallId, Callbacks, Event, HostCallId, HostCallKind, HostFailure, HostResult, Op, Session,
+};
 use serde_json::value::RawValue;
 
 use crate::support::Host;
@@ -130,4 +132,45 @@ fn a_question_nobody_waits_for_any_more_is_taken_back() {
     assert!(
         matches!(host.next_one(&mut rest), Event::HostCallCancelled { id: other } if other == id)
     );
+}
+
+#[test]
+fn a_credential_comes_from_the_host_and_is_fetched_anew_after_a_401() {
+    let refused = serde_json::json!({"status": 401, "body": {"openai_error": {}}});
+    let answer = serde_json::json!({"body": {"openai_chat": {"text": "Hi"}}});
+    let stage = crate::support::stage(serde_json::json!({"responses": [refused, answer]}));
+    let (host, asked) = (Host::new(), Host::new());
+    let config = serde_json::json!({"providers": {"openai": {
+        "base_url": format!("{}/v1", stage.script.base_url), "api": "openai_chat",
+    }}});
+    let callbacks = Callbacks {
+        queue: asked.queue.clone(),
+        credentials: vec![("openai".into(), Some("me".into()))],
+    };
+    let session = Session::open_with(&config.to_string(), false, Some(callbacks)).expect("session");
+    let request = crate::support::request("Hello").to_string();
+    let id = crate::support::pending(session.begin(Op::Complete, &request, "", &host.queue));
+    for credential in ["old", "new"] {
+        let Event::HostCall(call) = asked.next().remove(0) else {
+            panic!("another event")
+        };
+        assert_eq!(
+            (call.kind, call.name.as_str()),
+            (HostCallKind::Credential, "openai")
+        );
+        let result = format!(r#"{{"ok": "sk-{credential}-canary"}}"#);
+        assert!(
+            session
+                .complete_host_call(call.id, &result)
+                .expect("a document")
+        );
+    }
+    assert_eq!(host.finish(id)[0]["ok"]["text"], "Hi");
+    assert!(!format!("{session:?}").contains("canary"));
+
+    let callbacks = Callbacks {
+        queue: asked.queue.clone(),
+        credentials: vec![("nobody".into(), None)],
+    };
+    Session::open_with("{}", false, Some(callbacks)).expect_err("no such provider");
 }

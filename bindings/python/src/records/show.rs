@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ossai::error::ErrorKind;
 use ossai::{
     Attempt, CacheOutcome, CacheStatus, CacheTier, Cost, CostStatus, Embedding, FinishReason,
-    NanoUsd, OutputPart, Timing, Usage,
+    NanoUsd, OutputPart, Timing, Trace, TraceStep, Usage,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -46,6 +46,18 @@ impl<T: Show> Show for Vec<T> {
             list.append(value.show(py)?)?;
         }
         Ok(list.into_any())
+    }
+}
+
+impl Show for std::borrow::Cow<'static, str> {
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok((**self).into_pyobject(py)?.into_any())
+    }
+}
+
+impl<T: Show> Show for Box<T> {
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        T::show(self, py)
     }
 }
 
@@ -111,6 +123,8 @@ as_record!(
     Cost => Cost,
     Embedding => Embedding,
     Timing => Timing,
+    Trace => Trace,
+    TraceStep => TraceStep,
     Usage => Usage,
 );
 

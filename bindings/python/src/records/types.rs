@@ -9,7 +9,7 @@ record! {
     /// A finished answer.
     Completion(ossai::Completion) {
         id, model, response_model, created, text, parts, finish_reason, raw_finish_reason, usage, raw_usage, cost, cache,
-        attempts, request_id, upstream_request_id, timing, dropped_params, extra,
+        attempts, request_id, upstream_request_id, timing, dropped_params, trace, extra,
     } {
         /// The tool calls of the answer, in order.
         #[getter]
@@ -34,6 +34,7 @@ record! {
     /// Vectors, in the order of the inputs.
     EmbeddingResponse(ossai::EmbeddingResponse) {
         model, response_model, embeddings, usage, raw_usage, cost, cache, attempts, request_id, upstream_request_id, timing,
+        trace,
     }
 }
 
@@ -77,7 +78,17 @@ record! {
 
 record! {
     /// One try at an upstream.
-    Attempt(ossai::Attempt) { model, error, status, delay_ms, upstream_request_id, duration_us }
+    Attempt(ossai::Attempt) { error, status, delay_ms, upstream_request_id, duration_us, model }
+}
+
+record! {
+    /// Why a call came out as it did.
+    Trace(ossai::Trace) { steps, omitted }
+}
+
+record! {
+    /// One decision of a call.
+    TraceStep(ossai::TraceStep) { at_us, stage, outcome, why, fields, wait_ms, attempt, by }
 }
 
 record! {
@@ -160,6 +171,8 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Cost>()?;
     module.add_class::<CacheOutcome>()?;
     module.add_class::<Attempt>()?;
+    module.add_class::<Trace>()?;
+    module.add_class::<TraceStep>()?;
     module.add_class::<Timing>()?;
     module.add_class::<ToolCall>()?;
     module.add_class::<ReasoningPart>()?;
