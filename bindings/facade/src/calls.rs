@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ossai::Error;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::call::Task;
 use crate::call::credit::Credit;
 use crate::event::Event;
+use crate::process::Process;
 use crate::queue::Queue;
 use crate::session::CallId;
 
@@ -25,9 +28,23 @@ pub(crate) fn next_id() -> u64 {
 }
 
 pub(crate) struct Entry {
-    pub(crate) task: AbortHandle,
+    pub(crate) task: Arc<Task>,
+    pub(crate) abort: AbortHandle,
     pub(crate) queue: Queue,
     pub(crate) credit: Option<Arc<Credit>>,
+}
+
+impl Entry {
+    /// Ends the work: unless it is being polled at this moment, the call has left its flight when this returns, so that
+    /// the host's next call meets a new one.
+    pub(crate) fn stop(&self) {
+        let _entered = Process::current()
+            .ok()
+            .and_then(Process::started)
+            .map(Handle::enter);
+        self.task.stop();
+        self.abort.abort();
+    }
 }
 
 #[derive(Default)]
@@ -90,7 +107,7 @@ impl Calls {
             let entries =
                 std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
             for (id, entry) in entries {
-                entry.task.abort();
+                entry.stop();
                 entry.queue.push(Event::Reply {
                     id: CallId(id),
                     outcome: Err(error.clone()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ossai::{Client, Config, Error, ErrorKind, Result};
 
 use crate::call::credit::Credit;
-use crate::call::{self, Running};
+use crate::call::{self, Running, Task};
 use crate::calls::{Calls, Entry, next_id};
 use crate::credential::Callbacks;
 use crate::host::{self, HostCallId, HostCalls};
@@ -151,7 +151,7 @@ impl Session {
         };
         let entry = inner.calls.end(id);
         if let Some(entry) = &entry {
-            entry.task.abort();
+            entry.stop();
         }
         entry.is_some()
     }
@@ -236,12 +236,13 @@ impl Inner {
         self.calls.start(id, || {
             let live = process.enter();
             let task = call::drive(Arc::clone(self), id, queue.clone(), credit.clone(), running);
-            let task = runtime.spawn(async move {
+            let task = Task::new(async move {
                 let _live = live;
                 task.await;
             });
             Entry {
-                task: task.abort_handle(),
+                abort: runtime.spawn(Arc::clone(&task).run()).abort_handle(),
+                task,
                 queue: queue.clone(),
                 credit,
             }

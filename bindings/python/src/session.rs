@@ -21,7 +21,7 @@ const SIGNALS: Duration = Duration::from_millis(50);
 const SLICE: Duration = Duration::from_secs(60);
 
 /// One client of the core's.
-#[pyclass(frozen, module = "ossai._native")]
+#[pyclass(frozen, weakref, module = "ossai._native")]
 pub(crate) struct Session(Arc<ossai_facade::Session>);
 
 #[pymethods]

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
@@ -21,6 +21,37 @@ use credit::Credit;
 
 /// An asynchronous operation, boxed so that it can move from the caller's thread to a task.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Answer>> + Send>>;
+
+/// A call's work, where both its task and whoever cancels it reach it. An aborted task is dropped some time later;
+/// until then the call would still be counted among its flight's.
+pub(crate) struct Task(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Task {
+    pub(crate) fn new(work: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(Box::pin(work)))))
+    }
+
+    /// Runs the work to its end, or until it is stopped.
+    pub(crate) async fn run(self: Arc<Self>) {
+        std::future::poll_fn(|context| {
+            let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match slot.as_mut().map(|work| work.as_mut().poll(context)) {
+                Some(Poll::Pending) => Poll::Pending,
+                Some(Poll::Ready(())) | None => {
+                    *slot = None;
+                    Poll::Ready(())
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Drops the work at once if nothing polls it now; the task's abort drops it otherwise.
+    pub(crate) fn stop(&self) {
+        let work = self.0.try_lock().ok().and_then(|mut slot| slot.take());
+        let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(work)));
+    }
+}
 
 /// What a panic becomes: the message is ours, not the panic's, which might quote a prompt.
 pub(crate) fn panicked() -> Error {

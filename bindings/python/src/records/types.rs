@@ -17,12 +17,6 @@ record! {
             self.0.tool_calls().cloned().map(ToolCall::from).collect()
         }
 
-        /// The decisions the call took, as mappings, where they were asked for.
-        #[getter]
-        fn trace<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-            write::serialized(py, &self.0.trace)
-        }
-
         /// The answer as a message to append to the conversation, reasoning included where it must be sent back.
         fn to_message<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
             write::serialized(py, &self.0.to_message())

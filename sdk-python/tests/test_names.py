@@ -1,0 +1,57 @@
+"""The package knows the names the core knows: a field added there is missed here, by name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import ossai
+import pytest
+from ossai import _native, _types
+
+
+def annotations(of: type) -> set[str]:
+    names: set[str] = set()
+    for base in of.__mro__:
+        names |= set(inspect.get_annotations(base))
+    return names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["EmbeddingResponse", "Embedding", "Usage", "Cost", "CacheOutcome", "Attempt", "Timing", "Trace", "TraceStep"],
+)
+def test_every_field_of_a_result_is_an_attribute(name: str) -> None:
+    fields = _native.field_names(name)
+    assert fields
+    assert [field for field in fields if not hasattr(getattr(ossai, name), field)] == []
+
+
+def test_every_field_of_a_completion_is_an_attribute() -> None:
+    own = ["cost", "cache", "attempts", "request_id", "timing", "trace"]
+    fields = _native.field_names("Answer") + own
+    assert len(fields) > len(own)
+    assert [field for field in fields if not hasattr(ossai.Completion, field)] == []
+
+
+@pytest.mark.parametrize("name", ["Stats", "TokenCount", "Health"])
+def test_every_field_of_a_small_result_is_annotated(name: str) -> None:
+    fields = _native.field_names(name)
+    assert fields and set(fields) <= annotations(getattr(ossai, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "keywords", "own"),
+    [
+        ("CallOptions", _types.CallOptions, {"timeout"}),
+        ("EstimateOptions", _types.EstimateOptions, set()),
+        ("Config", _types.ConfigKeywords, {"timeout"}),
+    ],
+)
+def test_every_option_is_a_keyword_for_checkers_and_none_is_made_up(name: str, keywords: Any, own: set[str]) -> None:
+    assert keywords.__required_keys__ | keywords.__optional_keys__ == set(_native.field_names(name)) | own
+
+
+def test_every_field_of_an_error_is_an_attribute() -> None:
+    fields = set(_native.field_names("Error"))
+    assert fields and fields <= annotations(ossai.OssaiError)
