@@ -25,7 +25,7 @@ fn base64_and_numbers_give_the_same_vectors_in_the_order_of_the_inputs() {
     assert_eq!(read.response_model.as_deref(), Some("e"));
     assert_eq!(
         read.raw_usage,
-        Some(json!({"prompt_tokens": 8, "total_tokens": 8}))
+        Some(json!({"prompt_tokens": 8, "total_tokens": 8}).into())
     );
 }
 

@@ -3,6 +3,7 @@
 //! Bounded by bytes, not by entries: one long answer weighs as much as a thousand short ones. Time is the client's
 //! clock, checked on reading, so that a jump of the wall clock neither revives nor loses anything.
 
+use crate::types::RawJson;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +74,7 @@ fn completion_bytes(completion: &Completion) -> usize {
             .tool_calls()
             .map(|call| call.arguments.len() + call.name.len() + call.id.len())
             .sum::<usize>()
-        + completion.raw_usage.as_ref().map_or(0, json_bytes)
+        + completion.raw_usage.as_ref().map_or(0, RawJson::bytes)
         + completion.extra.values().map(json_bytes).sum::<usize>()
         + completion
             .parts
@@ -107,13 +108,13 @@ pub(crate) fn event_bytes(event: &StreamEvent) -> usize {
         StreamEvent::ToolCallStart { id, name, .. } => id.len() + name.len(),
         StreamEvent::ToolCallDelta { arguments, .. } => arguments.len(),
         StreamEvent::Part { part, .. } => json_bytes(part),
-        StreamEvent::Usage { raw, .. } => raw.as_ref().map_or(0, json_bytes),
+        StreamEvent::Usage { raw, .. } => raw.as_ref().map_or(0, RawJson::bytes),
         StreamEvent::Extra { fields } => fields.values().map(json_bytes).sum(),
         _ => 64,
     }
 }
 
-fn json_bytes(value: &serde_json::Value) -> usize {
+pub(crate) fn json_bytes(value: &serde_json::Value) -> usize {
     use serde_json::Value;
     32 + match value {
         Value::String(text) => text.len(),
@@ -128,7 +129,7 @@ fn json_bytes(value: &serde_json::Value) -> usize {
 
 /// Takes eight bytes of a key as its hash: keys are digests already.
 #[derive(Debug, Default)]
-struct DigestHasher(u64);
+pub(crate) struct DigestHasher(u64);
 
 impl Hasher for DigestHasher {
     fn finish(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::pipeline::{Failure, Flight, Success, Try};
 use crate::client::config::ProviderKind;
@@ -15,7 +15,12 @@ use crate::transport::http::{Limits, Phase, Request, Response, header};
 use crate::types::Completion;
 
 /// Names under which vendors return their request id.
-const REQUEST_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-ossai-request-id"];
+const REQUEST_ID_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("x-ossai-request-id"),
+];
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 impl Flight {
     pub(crate) fn limits(&self) -> Limits {
@@ -40,7 +45,7 @@ impl Flight {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.insert(
-            "idempotency-key",
+            IDEMPOTENCY_KEY,
             header_value("options.idempotency_key", &self.idempotency_key)?,
         );
         if let Some(trace) = &self.options.traceparent {
@@ -192,7 +197,7 @@ pub(crate) fn unreadable(error: Error, response: &Response) -> Error {
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     REQUEST_ID_HEADERS
         .iter()
-        .find_map(|name| header(headers, name))
+        .find_map(|name| headers.get(name)?.to_str().ok())
         .map(str::to_owned)
 }
 

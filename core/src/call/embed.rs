@@ -1,5 +1,6 @@
 //! The flight of an embedding: inputs over a vendor's limits go out as several requests and come back as one answer.
 
+use crate::types::RawJson;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -128,13 +129,13 @@ impl Flight {
                     embedding
                 }));
             add(&mut whole.usage, &answer.usage);
-            raw.extend(answer.raw_usage);
+            raw.extend(answer.raw_usage.map(Json::from));
             whole.response_model = whole.response_model.or(answer.response_model);
         }
         whole.raw_usage = match raw.len() {
             0 => None,
-            1 => raw.pop(),
-            _ => Some(Json::Array(raw)),
+            1 => raw.pop().map(RawJson::from),
+            _ => Some(Json::Array(raw).into()),
         };
         Ok(whole)
     }

@@ -173,10 +173,9 @@ impl Flight {
         let Some(fallbacks) = self.fallbacks.as_ref().filter(|f| !f.routes.is_empty()) else {
             return self.fly_once(request, log, streamed, store).await;
         };
-        let mut error = match self
-            .fly_once(Arc::clone(&request), log, streamed, store)
-            .await
-        {
+        // Boxed like what follows, so that a call without fall-backs has no room for them.
+        let first = Box::pin(self.fly_once(Arc::clone(&request), log, streamed, store));
+        let mut error = match first.await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
@@ -193,9 +192,8 @@ impl Flight {
             let key = if streamed { key.as_stream() } else { key };
             let flight = self.instead(&request, route);
             let before = self.progress.attempts().len();
-            let outcome = flight
-                .fly_once(request, log, streamed, store.map(|_| key))
-                .await;
+            let next = flight.fly_once(request, log, streamed, store.map(|_| key));
+            let outcome = Box::pin(next).await;
             match outcome {
                 Ok(answer) => return Ok(answer),
                 // A model that was not asked, or cannot take the request, hides no real failure.

@@ -156,6 +156,41 @@ impl Fold {
         Ok(())
     }
 
+    /// [`Fold::push`] of an event that nobody else needs: what is in it is moved, not copied.
+    ///
+    /// # Errors
+    /// As [`Fold::push`].
+    pub fn take(&mut self, event: StreamEvent) -> Result<()> {
+        match event {
+            StreamEvent::TextDelta { index, text } => {
+                self.grow(text.len())?;
+                let new = || OutputPart::Text {
+                    text: String::new(),
+                };
+                match self.slot(index, new)? {
+                    OutputPart::Text { text: all } if all.is_empty() => *all = text,
+                    OutputPart::Text { text: all } => all.push_str(&text),
+                    _ => return Err(changed(index)),
+                }
+                Ok(())
+            }
+            StreamEvent::Usage { usage, raw } => {
+                self.rest.usage = usage;
+                self.rest.raw_usage = raw;
+                Ok(())
+            }
+            StreamEvent::Extra { fields } if self.rest.extra.is_empty() => {
+                self.rest.extra = fields;
+                Ok(())
+            }
+            StreamEvent::End { completion } => {
+                self.end = Some(completion);
+                Ok(())
+            }
+            event => self.push(&event),
+        }
+    }
+
     /// The answer.
     #[must_use]
     pub fn finish(self) -> Completion {

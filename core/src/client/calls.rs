@@ -14,7 +14,7 @@ use crate::cache::memory::{Entry, Value};
 use crate::cache::policy::{self, CacheUse};
 use crate::call::attempt::{Outgoing, Whole, Wire};
 use crate::call::fallback::Fallbacks;
-use crate::call::flight::{Join, Subscriber, Want};
+use crate::call::flight::{Join, Orphan, Subscriber, Want};
 use crate::call::key::{self, Key, Place};
 use crate::call::orchestrated::seen_from_here;
 use crate::call::pace::Asked;
@@ -27,7 +27,7 @@ use crate::provider;
 use crate::transport::timer::IdleTimer;
 use crate::types::{
     CacheOutcome, CacheStatus, CacheTier, CallOptions, Completion, CompletionRequest, Cost,
-    CostStatus, NanoUsd, Timing, Trace, TraceStep, Unsupported,
+    CostStatus, NanoUsd, StreamEvent, Timing, Trace, TraceStep, Unsupported,
 };
 
 /// A checked call, before it leaves the caller's thread.
@@ -399,8 +399,8 @@ impl Core {
         self: &Arc<Self>,
         call: &Prepared,
         streamed: bool,
-    ) -> Result<Subscriber<crate::types::StreamEvent, Arc<Completion>>> {
-        let runtime = runtime()?;
+    ) -> Result<Subscriber<StreamEvent, Arc<Completion>>> {
+        runtime()?;
         let (want, key) = if streamed {
             (Want::Events, call.key.as_stream())
         } else {
@@ -412,10 +412,13 @@ impl Core {
             None => key.0,
             Some(fallbacks) => fallbacks.flight_key(key),
         };
-        let (subscriber, log) = if call.coalesce {
+        let (mut subscriber, log) = if call.coalesce {
             match self.flights.join(shared, want, deadline)? {
                 Join::Joined(subscriber) => {
                     self.follow(call, &subscriber, "joined");
+                    if let Some(orphan) = subscriber.orphan() {
+                        spawn(orphan);
+                    }
                     return Ok(subscriber);
                 }
                 Join::Started(subscriber, log) => (subscriber, log),
@@ -431,14 +434,13 @@ impl Core {
         let flight = self.flight(call, &subscriber);
         let request = Arc::clone(&call.request);
         let (store, key) = (call.cache.write, key);
-        runtime.spawn(async move {
-            let outcome = tokio::select! {
-                biased;
-                () = log.cancelled() => return,
-                outcome = flight.fly(request, &log, streamed, store.then_some(key)) => outcome,
-            };
+        let work = async move {
+            let outcome = flight
+                .fly(request, &log, streamed, store.then_some(key))
+                .await;
             log.finish(outcome);
-        });
+        };
+        subscriber.steer(Box::pin(work), spawn);
         Ok(subscriber)
     }
 
@@ -583,6 +585,11 @@ pub(crate) fn free(cost: &Cost) -> Cost {
     }
 }
 
+/// Makes a flight's work a task of the caller's runtime.
+fn spawn(orphan: Orphan<StreamEvent, Arc<Completion>>) {
+    tokio::spawn(orphan.run());
+}
+
 /// The Tokio runtime flights run on.
 pub(crate) fn runtime() -> Result<tokio::runtime::Handle> {
     tokio::runtime::Handle::try_current().map_err(|error| {
@@ -631,16 +638,13 @@ impl Flight {
         let deadline = || log.latest_deadline();
         let (mut completion, events) = if streamed {
             let keep = store.is_some();
-            let streamed = self
-                .tries(
-                    deadline,
-                    &Events {
-                        call: &call,
-                        log,
-                        keep,
-                    },
-                )
-                .await?;
+            let events = Events {
+                call: &call,
+                log,
+                keep,
+            };
+            // Boxed: its state is the larger one, and every call's work has room for it otherwise.
+            let streamed = Box::pin(self.tries(deadline, &events)).await?;
             (streamed.completion, streamed.events)
         } else {
             (self.tries(deadline, &Whole(&call)).await?, None)

@@ -105,22 +105,14 @@ impl Core {
         let (a, b) = (self.random.next_u64(), self.random.next_u64());
         let a = (a & !0xf000) | 0x4000;
         let b = (b & !(0xc0 << 56)) | (0x80 << 56);
-        let mut id = String::with_capacity(42);
-        id.push_str("ossai-");
-        for (at, byte) in a
-            .to_be_bytes()
-            .into_iter()
-            .chain(b.to_be_bytes())
-            .enumerate()
-        {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                id.push('-');
-            }
-            for digit in [byte >> 4, byte & 0xf] {
-                id.push(char::from(DIGITS[usize::from(digit)]));
-            }
+        let number = (u128::from(a) << 64) | u128::from(b);
+        let mut id = *b"ossai-00000000-0000-0000-0000-000000000000";
+        let digits = id.iter_mut().skip(6).filter(|place| **place == b'0');
+        for (at, place) in digits.enumerate() {
+            let digit = (number >> (124 - 4 * at)) & 0xf;
+            *place = DIGITS[usize::try_from(digit).unwrap_or(0)];
         }
-        id
+        String::from_utf8_lossy(&id).into_owned()
     }
 
     pub(crate) fn road(&self) -> Result<&GrpcRoad> {

@@ -15,6 +15,7 @@ mod price;
 mod query;
 mod read;
 mod table;
+mod tree;
 pub mod usage;
 
 pub use date::{Date, Window};

@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use super::tree::Tree;
 use crate::provider::Api;
 use crate::types::Usage;
 
@@ -57,14 +58,29 @@ pub fn usage_api(provider: &str, api: Api) -> UsageApi {
     }
 }
 
+/// The names of a whole and of its parts.
+const PROMPT: [&str; 2] = ["prompt_tokens", "prompt_tokens_details"];
+const COMPLETION: [&str; 2] = ["completion_tokens", "completion_tokens_details"];
+const INPUT: [&str; 2] = ["input_tokens", "input_tokens_details"];
+const OUTPUT: [&str; 2] = ["output_tokens", "output_tokens_details"];
+
 /// Reads a vendor's usage object.
 ///
 /// `raw` is the object itself (`usage`, Gemini's `usageMetadata`). Counts the vendor does not send are 0; nothing fails.
 #[must_use]
 pub fn normalise(api: UsageApi, raw: &Value) -> Usage {
+    read(api, &Tree::from(raw))
+}
+
+/// [`normalise`] of an object that is still text.
+pub(crate) fn normalise_text(api: UsageApi, raw: &str) -> Usage {
+    serde_json::from_str(raw).map_or_else(|_| Usage::default(), |raw: Tree<'_>| read(api, &raw))
+}
+
+fn read(api: UsageApi, raw: &Tree<'_>) -> Usage {
     let usage = match api {
-        UsageApi::OpenAiChat => openai(raw, "prompt", "completion"),
-        UsageApi::OpenAiResponses | UsageApi::XaiResponses => openai(raw, "input", "output"),
+        UsageApi::OpenAiChat => openai(raw, PROMPT, COMPLETION),
+        UsageApi::OpenAiResponses | UsageApi::XaiResponses => openai(raw, INPUT, OUTPUT),
         UsageApi::OpenAiCompatible => compatible(raw),
         UsageApi::XaiChat => {
             let mut usage = compatible(raw);
@@ -84,12 +100,13 @@ pub fn normalise(api: UsageApi, raw: &Value) -> Usage {
     clamped(usage)
 }
 
-fn openai(raw: &Value, input: &str, output: &str) -> Usage {
-    let of_input = &raw[format!("{input}_tokens_details").as_str()];
-    let of_output = &raw[format!("{output}_tokens_details").as_str()];
+fn openai(raw: &Tree<'_>, input: [&str; 2], output: [&str; 2]) -> Usage {
+    let [input, of_input] = input;
+    let [output, of_output] = output;
+    let (of_input, of_output) = (&raw[of_input], &raw[of_output]);
     Usage {
-        input_tokens: count(raw, &format!("{input}_tokens")),
-        output_tokens: count(raw, &format!("{output}_tokens")),
+        input_tokens: count(raw, input),
+        output_tokens: count(raw, output),
         cache_read_tokens: count(of_input, "cached_tokens"),
         cache_write_tokens: count(of_input, "cache_write_tokens"),
         cache_write_12h_tokens: count(&of_input["cache_write_tokens_details"], "ttl_12h_tokens"),
@@ -105,10 +122,10 @@ fn openai(raw: &Value, input: &str, output: &str) -> Usage {
 
 /// OpenAI's shape with what servers put beside it: DeepSeek's `prompt_cache_hit_tokens`, Moonshot's `cached_tokens`,
 /// gateways' Anthropic names, and the names of the Responses API.
-fn compatible(raw: &Value) -> Usage {
-    let mut usage = openai(raw, "prompt", "completion");
+fn compatible(raw: &Tree<'_>) -> Usage {
+    let mut usage = openai(raw, PROMPT, COMPLETION);
     if raw.get("prompt_tokens").is_none() && raw.get("input_tokens").is_some() {
-        usage = openai(raw, "input", "output");
+        usage = openai(raw, INPUT, OUTPUT);
     }
     if usage.cache_read_tokens == 0 {
         let names = [
@@ -128,7 +145,7 @@ fn compatible(raw: &Value) -> Usage {
 }
 
 /// Reasoning and citations stand beside the completion and are billed with it.
-fn perplexity(raw: &Value) -> Usage {
+fn perplexity(raw: &Tree<'_>) -> Usage {
     let mut usage = compatible(raw);
     usage.citation_tokens = count(raw, "citation_tokens");
     usage.output_tokens = usage
@@ -140,7 +157,7 @@ fn perplexity(raw: &Value) -> Usage {
 }
 
 /// `tokens` is what the model saw, `billed_units` what is charged. Their OpenAI-compatible address sends OpenAI's shape.
-fn cohere(raw: &Value) -> Usage {
+fn cohere(raw: &Tree<'_>) -> Usage {
     let billed = &raw["billed_units"];
     if !billed.is_object() {
         return compatible(raw);
@@ -155,14 +172,11 @@ fn cohere(raw: &Value) -> Usage {
 
 /// The input comes in three disjoint parts. With `iterations` (compaction, fallback) the top level holds only the last
 /// one, and the bill is their sum; an advisor's iterations belong to another model and are not in it.
-fn anthropic(raw: &Value) -> Usage {
-    let iterations = raw
-        .get("iterations")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    let mut usage = iterations
+fn anthropic(raw: &Tree<'_>) -> Usage {
+    let mut usage = raw["iterations"]
+        .items()
         .iter()
-        .filter(|i| i.get("type").and_then(Value::as_str) != Some("advisor_message"))
+        .filter(|i| i["type"].text() != Some("advisor_message"))
         .map(anthropic_tokens)
         .fold(Usage::default(), sum);
     let top = anthropic_tokens(raw);
@@ -177,7 +191,7 @@ fn anthropic(raw: &Value) -> Usage {
     usage
 }
 
-fn anthropic_tokens(raw: &Value) -> Usage {
+fn anthropic_tokens(raw: &Tree<'_>) -> Usage {
     let by_ttl = &raw["cache_creation"];
     let hour = count(by_ttl, "ephemeral_1h_input_tokens");
     let write = count(raw, "cache_creation_input_tokens")
@@ -208,15 +222,13 @@ fn sum(a: Usage, b: Usage) -> Usage {
     }
 }
 
-fn bedrock(raw: &Value) -> Usage {
+fn bedrock(raw: &Tree<'_>) -> Usage {
     let read = count(raw, "cacheReadInputTokens");
     let write = count(raw, "cacheWriteInputTokens");
-    let hour = raw
-        .get("cacheDetails")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter(|detail| detail.get("ttl").and_then(Value::as_str) == Some("1h"))
+    let hour = raw["cacheDetails"]
+        .items()
+        .iter()
+        .filter(|detail| detail["ttl"].text() == Some("1h"))
         .fold(0_u64, |all, detail| {
             all.saturating_add(count(detail, "inputTokens"))
         });
@@ -232,7 +244,7 @@ fn bedrock(raw: &Value) -> Usage {
     }
 }
 
-fn gemini(raw: &Value) -> Usage {
+fn gemini(raw: &Tree<'_>) -> Usage {
     let thoughts = count(raw, "thoughtsTokenCount");
     Usage {
         input_tokens: count(raw, "promptTokenCount")
@@ -248,11 +260,11 @@ fn gemini(raw: &Value) -> Usage {
     }
 }
 
-fn modality(details: &Value, name: &str) -> u64 {
-    let details = details.as_array().map_or(&[][..], Vec::as_slice);
+fn modality(details: &Tree<'_>, name: &str) -> u64 {
     details
+        .items()
         .iter()
-        .filter(|detail| detail.get("modality").and_then(Value::as_str) == Some(name))
+        .filter(|detail| detail["modality"].text() == Some(name))
         .fold(0_u64, |all, detail| {
             all.saturating_add(count(detail, "tokenCount"))
         })
@@ -281,7 +293,7 @@ fn clamped(mut u: Usage) -> Usage {
     u
 }
 
-fn first(object: &Value, names: &[&str]) -> u64 {
+fn first(object: &Tree<'_>, names: &[&str]) -> u64 {
     names
         .iter()
         .map(|name| count(object, name))
@@ -289,17 +301,13 @@ fn first(object: &Value, names: &[&str]) -> u64 {
         .unwrap_or(0)
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn count(object: &Value, name: &str) -> u64 {
+fn count(object: &Tree<'_>, name: &str) -> u64 {
     match object.get(name) {
-        // A float cast saturates at both ends and takes NaN to 0.
-        Some(Value::Number(n)) => n
-            .as_u64()
-            .unwrap_or_else(|| n.as_f64().unwrap_or(0.0) as u64),
+        Some(Tree::Number(n)) => *n,
         _ => 0,
     }
 }
 
-fn word(object: &Value, name: &str) -> Option<String> {
-    object.get(name).and_then(Value::as_str).map(str::to_owned)
+fn word(object: &Tree<'_>, name: &str) -> Option<String> {
+    object[name].text().map(str::to_owned)
 }

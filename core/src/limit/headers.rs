@@ -48,6 +48,13 @@ const ANTHROPIC: [Names; DIMENSIONS] = [
 
 /// The limits an answer speaks of, by dimension; `None` when it speaks of none.
 pub(crate) fn read(headers: &HeaderMap, wall: SystemTime) -> Option<[Option<Window>; DIMENSIONS]> {
+    // Most answers of most servers speak of none.
+    if !headers
+        .keys()
+        .any(|name| name.as_str().contains("ratelimit-"))
+    {
+        return None;
+    }
     let names: &[Names] = if OPENAI.iter().any(|n| headers.contains_key(n.remaining)) {
         &OPENAI
     } else if ANTHROPIC.iter().any(|n| headers.contains_key(n.remaining)) {

@@ -1,5 +1,6 @@
 //! Embeddings, OpenAI's format: vectors come as base64, a quarter of the bytes of decimal numbers.
 
+use crate::types::RawJson;
 use std::fmt;
 
 use base64::Engine as _;
@@ -133,7 +134,8 @@ pub fn decode_embedding(body: &[u8], expected: usize) -> Result<EmbeddingRespons
         .usage
         .other()
         .filter(|usage| usage.is_object())
-        .cloned();
+        .cloned()
+        .map(RawJson::from);
     Ok(EmbeddingResponse {
         response_model: list.model.text().map(str::to_owned),
         embeddings,

@@ -140,8 +140,8 @@ pub fn decode_completion(api: Api, usage: UsageApi, body: &[u8]) -> Result<Compl
         Api::AnthropicMessages => anthropic::decode::whole(usage, body, &mut events)?,
     }
     let mut fold = Fold::new();
-    for event in &events {
-        fold.push(event)?;
+    for event in events {
+        fold.take(event)?;
     }
     Ok(fold.finish())
 }

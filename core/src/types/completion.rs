@@ -1,5 +1,6 @@
 //! The answer to a completion request.
 
+use super::RawJson;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -93,7 +94,7 @@ pub struct Answer {
     pub usage: Usage,
     /// The vendor's usage object, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub raw_usage: Option<Value>,
+    pub raw_usage: Option<RawJson>,
     /// The vendor's request id, for its support.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_request_id: Option<String>,

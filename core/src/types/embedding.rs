@@ -1,7 +1,7 @@
 //! Embeddings: text or tokens in, vectors out.
 
+use super::RawJson;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Attempt, CacheOutcome, Cost, Extra, Timing, Trace, Usage};
 
@@ -85,7 +85,7 @@ pub struct EmbeddingResponse {
     pub usage: Usage,
     /// The vendor's usage object; a list when several calls were needed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub raw_usage: Option<Value>,
+    pub raw_usage: Option<RawJson>,
     /// What it cost.
     pub cost: Cost,
     /// What the cache and the shared calls did for it.

@@ -1,5 +1,6 @@
 //! Stream events, and their fold to the answer a non-streamed call would have given.
 
+use super::RawJson;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -87,7 +88,7 @@ pub enum StreamEvent {
         usage: Usage,
         /// The vendor's object.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        raw: Option<Value>,
+        raw: Option<RawJson>,
     },
     /// The model stopped.
     Finish {

@@ -12,6 +12,7 @@ mod message;
 mod model;
 mod money;
 mod options;
+mod raw;
 mod request;
 mod trace;
 mod usage;
@@ -27,6 +28,7 @@ pub use message::{Message, Role, ToolCall};
 pub use model::{Health, HealthStatus, ModelInfo};
 pub use money::NanoUsd;
 pub use options::{CacheOptions, CallOptions, Unsupported};
+pub use raw::RawJson;
 pub use request::{
     CompletionRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolDefinition,
 };

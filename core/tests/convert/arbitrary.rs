@@ -385,7 +385,7 @@ impl Gen {
             finish_reason: self.finish_reason(),
             raw_finish_reason: self.option(Self::text),
             usage: self.usage(),
-            raw_usage: self.option(Self::json),
+            raw_usage: self.option(Self::json).map(Into::into),
             upstream_request_id: self.option(Self::text),
             dropped_params: self.list(Self::text),
             extra: self.fields(),
@@ -440,7 +440,7 @@ impl Gen {
             },
             7 => StreamEvent::Usage {
                 usage: self.usage(),
-                raw: self.option(Self::json),
+                raw: self.option(Self::json).map(Into::into),
             },
             8 => StreamEvent::Finish {
                 reason: self.finish_reason(),
@@ -479,7 +479,7 @@ impl Gen {
                 vector: g.list(|g| g.float() as f32),
             }),
             usage: self.usage(),
-            raw_usage: self.option(Self::json),
+            raw_usage: self.option(Self::json).map(Into::into),
             cost: self.cost(),
             cache: self.cache(),
             attempts: self.list(Self::attempt),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ossai::error::ErrorKind;
 use ossai::{
     Attempt, CacheOutcome, CacheStatus, CacheTier, Cost, CostStatus, Embedding, FinishReason,
-    NanoUsd, OutputPart, Timing, Trace, TraceStep, Usage,
+    NanoUsd, OutputPart, RawJson, Timing, Trace, TraceStep, Usage,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -70,6 +70,12 @@ impl<T: Show> Show for Arc<T> {
 impl Show for Value {
     fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         write::json(py, self)
+    }
+}
+
+impl Show for RawJson {
+    fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        (**self).show(py)
     }
 }
 

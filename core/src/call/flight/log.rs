@@ -109,6 +109,11 @@ impl<E: Clone> Log<E> {
         cursor < self.base
     }
 
+    /// Whether the reader at this cursor has read all there is.
+    pub(super) fn is_read(&self, cursor: u64) -> bool {
+        cursor >= self.base + self.entries.len() as u64
+    }
+
     /// How many are still served: readers that were not cut off, and those who want the result only.
     pub(super) fn served(&self) -> usize {
         self.readers + self.skippers

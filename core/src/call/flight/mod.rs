@@ -1,8 +1,9 @@
 //! Flights: one piece of upstream work that serves all identical calls under way.
 //!
-//! Callers [`join`](Flights::join) by key and get a [`Subscriber`]; the first also gets the [`Publisher`], which it hands to
-//! a task of its own. Nobody leads: no subscriber's leaving fails or restarts the others, and the last one's cancels the
-//! work (`behaviour.md` §2.8). Nothing here spawns, sleeps or does I/O; the futures run on any executor.
+//! Callers [`join`](Flights::join) by key and get a [`Subscriber`]; the first also gets the [`Publisher`], for the work. The
+//! work is done by the polls of the caller that started it while that one is alone, and by a task of its own from the moment
+//! a second one waits for it (see [`helm`]). Nobody leads: no subscriber's leaving fails or restarts the others, and the
+//! last one's cancels the work (`behaviour.md` §2.8). Nothing here spawns, sleeps or does I/O; the futures run on any executor.
 //!
 //! **What is atomic.** A flight's phase stands under the flight's own lock and decides alone whether a caller can still
 //! join: an ended or cancelled flight is never joined, though its entry may stay in the map for the moment until whoever
@@ -13,6 +14,7 @@
 //! under a lock, except events that fall out of the log.
 
 mod deadlines;
+mod helm;
 mod log;
 mod publisher;
 mod state;
@@ -30,6 +32,7 @@ mod stress;
 mod tests;
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
@@ -38,9 +41,10 @@ use std::time::Duration;
 pub(crate) use log::Limits;
 #[cfg(test)]
 pub(crate) use publisher::Signal;
-pub(crate) use publisher::{Cancelled, Publisher};
+pub(crate) use publisher::{Cancelled, Orphan, Publisher};
 pub(crate) use subscriber::Subscriber;
 
+use crate::cache::memory::DigestHasher;
 use crate::error::{Error, ErrorKind, Result};
 use state::Flight;
 use sync::{Arc, Mutex};
@@ -66,7 +70,7 @@ pub(crate) enum Want {
 pub(crate) enum Join<E: Clone + Send, T: Clone + Send> {
     /// It takes part in a flight under way.
     Joined(Subscriber<E, T>),
-    /// It started one, and has to spawn the task that publishes.
+    /// It started one, and has to see to the work that publishes.
     Started(Subscriber<E, T>, Publisher<E, T>),
 }
 
@@ -100,7 +104,7 @@ impl<E: Clone + Send, T: Clone + Send> Clone for Flights<E, T> {
     }
 }
 
-type Shard<E, T> = Mutex<HashMap<Key, Arc<Flight<E, T>>>>;
+type Shard<E, T> = Mutex<HashMap<Key, Arc<Flight<E, T>>, BuildHasherDefault<DigestHasher>>>;
 
 /// What all flights of a client share.
 #[derive(Debug)]
@@ -132,7 +136,9 @@ struct Counters {
 impl<E: Clone + Send, T: Clone + Send> Flights<E, T> {
     /// No flights yet; `limits` hold for each one.
     pub(crate) fn new(limits: Limits) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
+        let shards = (0..SHARDS)
+            .map(|_| Mutex::new(HashMap::default()))
+            .collect();
         Self {
             home: Arc::new(Home {
                 limits,
@@ -240,8 +246,8 @@ impl<E: Clone + Send, T: Clone + Send> Flights<E, T> {
 
 impl<E: Clone + Send, T: Clone + Send> Home<E, T> {
     fn shard(&self, key: &Key) -> &Shard<E, T> {
-        // Keys are digests, so that any of their bytes spreads them evenly.
-        &self.shards[usize::from(key[0]) % self.shards.len()]
+        // Keys are digests, so that any of their bytes spreads them evenly; the maps go by the first ones.
+        &self.shards[usize::from(key[31]) % self.shards.len()]
     }
 
     /// Takes this flight's entry out of the map, unless another flight has its place.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::helm::Work;
 use super::state::{Flight, Phase};
 use super::sync::Arc;
 use super::wakers::{Ticket, Wakes};
@@ -187,7 +188,7 @@ impl<E: Clone + Send, T: Clone + Send> Publisher<E, T> {
 
     fn watch(&self, seen: Option<Option<Duration>>) -> Watch<'_, E, T> {
         Watch {
-            publisher: self,
+            flight: &self.flight,
             seen,
             ticket: Ticket::default(),
         }
@@ -216,6 +217,31 @@ impl<E: Clone + Send, T: Clone + Send> Drop for Publisher<E, T> {
             let message = "the task of this call ended without a result";
             Err(Error::new(ErrorKind::Internal, message))
         }));
+    }
+}
+
+/// Work that has to become a task, since it is no longer one caller's own.
+pub(crate) struct Orphan<E: Clone + Send, T: Clone + Send> {
+    pub(super) flight: Arc<Flight<E, T>>,
+    pub(super) work: Work,
+}
+
+impl<E: Clone + Send, T: Clone + Send> Orphan<E, T> {
+    /// Does the work, until it is over or the last subscriber has left.
+    pub(crate) async fn run(self) {
+        let Self { flight, mut work } = self;
+        let mut left = Watch {
+            flight: &flight,
+            seen: None,
+            ticket: Ticket::default(),
+        };
+        std::future::poll_fn(|cx| {
+            if Pin::new(&mut left).poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            work.as_mut().poll(cx)
+        })
+        .await;
     }
 }
 
@@ -256,7 +282,7 @@ impl<E: Clone + Send, T: Clone + Send> Drop for PublishBatch<'_, E, T> {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct Watch<'a, E: Clone + Send, T: Clone + Send> {
-    publisher: &'a Publisher<E, T>,
+    flight: &'a Flight<E, T>,
     /// The deadline to differ from; without one, only cancellation counts.
     seen: Option<Option<Duration>>,
     ticket: Ticket,
@@ -267,7 +293,7 @@ impl<E: Clone + Send, T: Clone + Send> Future for Watch<'_, E, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Signal> {
         let this = self.get_mut();
-        let mut state = this.publisher.flight.lock();
+        let mut state = this.flight.lock();
         let latest = state.latest_deadline();
         let poll = match this.seen {
             _ if !state.is_running() => Poll::Ready(Signal::Cancelled),
@@ -291,7 +317,7 @@ impl<E: Clone + Send, T: Clone + Send> Future for Watch<'_, E, T> {
 impl<E: Clone + Send, T: Clone + Send> Drop for Watch<'_, E, T> {
     fn drop(&mut self) {
         if self.ticket.is_set() {
-            let mut state = self.publisher.flight.lock();
+            let mut state = self.flight.lock();
             let stale = match self.seen {
                 None => state.cancel_watch.unpark(&mut self.ticket),
                 Some(_) => state.deadline_watch.unpark(&mut self.ticket),

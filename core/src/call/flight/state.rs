@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::deadlines::Deadlines;
+use super::helm::Helm;
 use super::log::Log;
 use super::sync::{Arc, Mutex, MutexGuard};
 use super::wakers::{Ticket, WakerSet, Wakes};
@@ -17,6 +18,7 @@ use crate::error::Result;
 #[derive(Debug)]
 pub(super) struct Flight<E: Clone + Send, T: Clone + Send> {
     state: Mutex<State<E, T>>,
+    pub(super) helm: Helm,
     /// `None` for a private flight.
     key: Option<Key>,
     home: Arc<Home<E, T>>,
@@ -204,6 +206,7 @@ impl<E: Clone + Send, T: Clone + Send> Flight<E, T> {
         (
             Arc::new(Self {
                 state,
+                helm: Helm::new(),
                 key,
                 home,
                 progress,
@@ -274,6 +277,7 @@ impl<E: Clone + Send, T: Clone + Send> Flight<E, T> {
         if cancelled {
             self.home.counters.cancelled.fetch_add(1, Relaxed);
             self.home.remove(self);
+            self.helm.abandon();
         }
         wakes.wake();
     }

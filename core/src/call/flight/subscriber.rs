@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::helm::Work;
+use super::publisher::Orphan;
 use super::state::{Flight, Place};
 use super::sync::Arc;
 use super::wakers::{Ticket, Wakes};
@@ -22,6 +24,8 @@ pub(crate) struct Subscriber<E: Clone + Send, T: Clone + Send> {
     joined: bool,
     /// Among the state's `readers` or `finals`, as `place` says.
     ticket: Ticket,
+    /// Makes the work a task, for the caller that started the flight: until then its own polls do the work.
+    steers: Option<fn(Orphan<E, T>)>,
 }
 
 fn lagged() -> Error {
@@ -44,12 +48,41 @@ impl<E: Clone + Send, T: Clone + Send> Subscriber<E, T> {
             deadline,
             joined,
             ticket: Ticket::default(),
+            steers: None,
         }
     }
 
     /// What the flight has done so far.
     pub(crate) fn progress(&self) -> &std::sync::Arc<crate::call::pipeline::Progress> {
         self.flight.progress()
+    }
+
+    /// Gives the flight its work, which this caller's polls do from now on until somebody else waits for it too; `spawn`
+    /// makes it a task then. A poll with a waker that wakes nobody does no work.
+    pub(crate) fn steer(&mut self, work: Work, spawn: fn(Orphan<E, T>)) {
+        self.steers = Some(spawn);
+        if let Some(work) = self.flight.helm.give(work) {
+            let flight = Arc::clone(&self.flight);
+            spawn(Orphan { flight, work });
+        }
+    }
+
+    /// The work, if it must become a task because this caller, who joined, depends on it too.
+    pub(crate) fn orphan(&self) -> Option<Orphan<E, T>> {
+        let work = self.flight.helm.want()?;
+        let flight = Arc::clone(&self.flight);
+        Some(Orphan { flight, work })
+    }
+
+    /// Does some of the work, if it is this caller's.
+    fn work(&mut self, cx: &mut Context<'_>) {
+        let Some(spawn) = self.steers else { return };
+        // What the work publishes would wake its own doer, who is awake and looks at it next.
+        self.unpark();
+        if let Some(work) = self.flight.helm.steer(cx) {
+            let flight = Arc::clone(&self.flight);
+            spawn(Orphan { flight, work });
+        }
     }
 
     /// Whether the flight was under way when this caller came.
@@ -81,6 +114,12 @@ impl<E: Clone + Send, T: Clone + Send> Subscriber<E, T> {
         out: &mut Vec<E>,
         max: usize,
     ) -> Poll<Result<bool>> {
+        if let (Place::Reading(cursor), Some(_)) = (self.place, self.steers) {
+            let has_nothing = self.flight.lock().log.is_read(cursor);
+            if has_nothing {
+                self.work(cx);
+            }
+        }
         let Place::Reading(ref mut cursor) = self.place else {
             return self.poll_result(cx).map_ok(|_| false);
         };
@@ -117,6 +156,7 @@ impl<E: Clone + Send, T: Clone + Send> Subscriber<E, T> {
     /// # Errors
     /// The flight's own; `stream_interrupted` with detail `lagged` where this reader was cut off.
     pub(crate) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
+        self.work(cx);
         let mut wakes = Wakes::default();
         let mut was_reader = None;
         let mut guard = self.flight.lock();

@@ -177,7 +177,7 @@ impl MessagesStream {
             let usage = normalise(self.api, &self.usage);
             out.push(StreamEvent::Usage {
                 usage,
-                raw: Some(self.usage.clone()),
+                raw: Some(self.usage.clone().into()),
             });
         }
     }

@@ -6,14 +6,15 @@
 mod calls;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use self::calls::{Call, start_call};
 use crate::Result;
-use crate::cost::usage::{UsageApi, normalise};
+use crate::cost::usage::{UsageApi, normalise_text};
 use crate::provider::read::{Held, Loose, decode_error, interrupted, unreadable, wire_object};
 use crate::provider::{Api, Progress, decode_stream_error};
 use crate::transport::sse::SseEvent;
-use crate::types::{Extra, FinishReason, StreamEvent};
+use crate::types::{Extra, FinishReason, RawJson, StreamEvent};
 
 /// Most tool calls and parts of one answer.
 const MAX_PARTS: usize = 4096;
@@ -24,7 +25,7 @@ wire_object!(Chunk {
     "created" => created: Loose<'a>,
     "model" => model: Loose<'a>,
     "choices" => choices: Option<Vec<Choice<'a>>>,
-    "usage" => usage: Loose<'a>,
+    "usage" => usage: Option<&'a RawValue>,
     "error" => error: Loose<'a>,
     "service_tier" => service_tier: Loose<'a>,
     "system_fingerprint" => system_fingerprint: Loose<'a>,
@@ -182,14 +183,14 @@ impl ChatStream {
                 self.choice(choice, whole, out)?;
             }
         }
-        if let Loose::Other(raw) = chunk.usage
-            && raw.is_object()
+        if let Some(raw) = chunk.usage.map(RawValue::get)
+            && raw.starts_with('{')
         {
-            let mut usage = normalise(self.usage, &raw);
+            let mut usage = normalise_text(self.usage, raw);
             usage.service_tier = usage.service_tier.or_else(|| self.tier.clone());
             out.push(StreamEvent::Usage {
                 usage,
-                raw: Some(*raw),
+                raw: Some(RawJson::checked(raw)),
             });
         }
         Ok(())

@@ -365,7 +365,7 @@ impl ResponsesStream {
             usage.web_searches = usage.web_searches.max(integer(searches).unwrap_or(0));
             out.push(StreamEvent::Usage {
                 usage,
-                raw: Some(raw),
+                raw: Some(raw.into()),
             });
         }
         let word = match status.as_str() {

@@ -100,8 +100,9 @@ fn read_json(text: &str, field: &str) -> Converted<Value> {
         .map_err(|error| ConvertError::new(field, format!("expected JSON ({error})")))
 }
 
-fn read_json_option(text: Option<String>, field: &str) -> Converted<Option<Value>> {
-    text.map(|text| read_json(&text, field)).transpose()
+fn read_json_option<T: From<Value>>(text: Option<String>, field: &str) -> Converted<Option<T>> {
+    text.map(|text| read_json(&text, field).map(T::from))
+        .transpose()
 }
 
 /// Reads each item; a fault names its place.

@@ -56,7 +56,7 @@ pub(crate) fn write(answer: &Completion, now: u64) -> Value {
     );
     body.insert(
         "usage".into(),
-        usage(&answer.usage, answer.raw_usage.as_ref()),
+        usage(&answer.usage, answer.raw_usage.as_deref()),
     );
     if let Some(tier) = &answer.usage.service_tier {
         body.insert("service_tier".into(), tier.as_str().into());

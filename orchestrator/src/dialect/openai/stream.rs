@@ -92,7 +92,7 @@ impl Chunks {
             StreamEvent::Extra { fields } => out.push(self.extra(fields)),
             StreamEvent::End { completion } if self.include_usage => {
                 let mut chunk = self.chunk(json!([]));
-                chunk["usage"] = usage(&completion.usage, completion.raw_usage.as_ref());
+                chunk["usage"] = usage(&completion.usage, completion.raw_usage.as_deref());
                 out.push(chunk);
             }
             // Usage stands in the last chunk; parts of kinds unknown here have no place in this format.
