@@ -428,7 +428,7 @@ impl Core {
             &subscriber,
             if call.coalesce { "started" } else { "alone" },
         );
-        let flight = self.flight(call, &subscriber);
+        let flight = self.flight(call, &subscriber, streamed);
         let request = Arc::clone(&call.request);
         let (store, key) = (call.cache.write, key);
         runtime.spawn(async move {
@@ -470,6 +470,7 @@ impl Core {
         self: &Arc<Self>,
         call: &Prepared,
         subscriber: &Subscriber<E, T>,
+        streamed: bool,
     ) -> Flight {
         Flight {
             core: Arc::clone(self),
@@ -483,6 +484,9 @@ impl Core {
             fallbacks: call.fallbacks.clone(),
             label: (call.fallbacks.is_some() && !call.route.is_orchestrator)
                 .then(|| call.request.model.clone()),
+            hedge: self.hedge(&call.options, &call.route, &call.request.model, streamed),
+            racer: None,
+            hurry: false,
         }
     }
 
@@ -526,6 +530,8 @@ impl Core {
         let elsewhere: u64 = answer
             .attempts
             .iter()
+            // What ran beside another took no time of its own.
+            .filter(|attempt| !attempt.parallel)
             .map(|attempt| attempt.duration_us + attempt.delay_ms * 1000)
             .sum();
         Completion {
@@ -739,6 +745,7 @@ impl Flight {
             &self.options,
             &completion.usage,
         );
+        self.charge_losers(completion, &call.request.model);
         self.core.count_spent(&completion.cost);
     }
 }

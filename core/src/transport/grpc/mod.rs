@@ -215,6 +215,8 @@ impl GrpcRoad {
         let mut message = pb::StreamCompletionRequest {
             request: Some(request.into()),
             options: Some(call_options(options, meta)),
+            resumable: false,
+            resume: None,
         };
         if let (Some(options), Some(time)) = (&mut message.options, meta.timeout) {
             let millis = time.as_nanos().div_ceil(1_000_000);
