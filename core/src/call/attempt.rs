@@ -140,7 +140,7 @@ impl Flight {
             // Boxed: the state of this road would be moved about by every call of the other.
             return Box::pin(self.complete_remotely(&call.request)).await;
         }
-        let phase = &self.progress.phase;
+        let phase = self.phase();
         if self.route.kind == ProviderKind::Local {
             let counter = self.core.tokens();
             let completion =

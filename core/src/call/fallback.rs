@@ -190,7 +190,7 @@ impl Flight {
             });
             let key = self.core.key(route, name, &request);
             let key = if streamed { key.as_stream() } else { key };
-            let flight = self.instead(&request, route);
+            let flight = self.instead(&request, route, streamed);
             let before = self.progress.attempts().len();
             let next = flight.fly_once(request, log, streamed, store.map(|_| key));
             let outcome = Box::pin(next).await;
@@ -205,7 +205,12 @@ impl Flight {
     }
 
     /// This flight to another model.
-    fn instead(&self, request: &Arc<CompletionRequest>, route: &Arc<Route>) -> Self {
+    fn instead(
+        &self,
+        request: &Arc<CompletionRequest>,
+        route: &Arc<Route>,
+        streamed: bool,
+    ) -> Self {
         let model = &request.model;
         let mut options = Arc::clone(&self.options);
         if options.prices.is_some() || !options.headers.is_empty() {
@@ -227,6 +232,9 @@ impl Flight {
             gate: self.core.gate(route, model),
             fallbacks: None,
             label: Some(model.clone()),
+            hedge: self.core.hedge(&self.options, route, model, streamed),
+            racer: None,
+            hurry: false,
             asked: super::pace::Asked::Completion(Arc::clone(request)),
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod fallback;
 #[cfg_attr(not(test), allow(dead_code))]
 pub(crate) mod flight;
 mod fold;
+pub(crate) mod hedge;
 pub mod key;
 pub(crate) mod orchestrated;
 pub(crate) mod pace;

@@ -54,6 +54,13 @@ impl Flight {
             options.fallbacks = Some(fallbacks.models.clone());
             options.fallback_on = Some(fallbacks.on.clone());
         }
+        if options.safe == Some(true) {
+            let hedge = &self.core.config.hedge;
+            options.hedge = options.hedge.or(hedge.enabled.then_some(true));
+            if options.hedge == Some(true) {
+                options.hedge_after_ms = options.hedge_after_ms.or(hedge.after_ms);
+            }
+        }
         options.attempt_timeout_ms = options.attempt_timeout_ms.or(timeouts.attempt_ms);
         options.first_byte_timeout_ms = options.first_byte_timeout_ms.or(timeouts.first_byte_ms);
         options

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::header::HeaderMap;
 
+use super::hedge::Racer;
 use super::pipeline::{Flight, micros, millis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{self, Amounts, Ask, Pacer, Refused, Ticket};
@@ -73,6 +74,24 @@ impl Asked {
 }
 
 impl Flight {
+    /// Its place, or that of the copy it is.
+    fn place(&self) -> &Pace {
+        self.racer
+            .as_ref()
+            .and_then(Racer::pace)
+            .unwrap_or(&self.progress.pace)
+    }
+
+    /// Whether a try would have to wait now.
+    pub(super) fn would_pace(&self) -> bool {
+        let (Some(pacer), Some(lane)) = (self.pacer(), self.route.pace.as_deref()) else {
+            return false;
+        };
+        !pacer
+            .would_wait(&self.asked.amounts(), lane.now())
+            .is_zero()
+    }
+
     fn pacer(&self) -> Option<Arc<Pacer>> {
         self.route.pace.as_deref()?.pacer(self.asked.model()?)
     }
@@ -99,8 +118,7 @@ impl Flight {
         match pacer.admit(ask, lane, &*core.clock).await {
             Ok(admitted) => {
                 *self
-                    .progress
-                    .pace
+                    .place()
                     .ticket
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner) = admitted.ticket;
@@ -156,8 +174,7 @@ impl Flight {
         let (pacer, now) = (lane.pacer_or_new(model), lane.now());
         if let Some(windows) = windows {
             let ticket = *self
-                .progress
-                .pace
+                .place()
                 .ticket
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);

@@ -4,12 +4,13 @@
 //! it must know of deadlines is only whether a wait between two tries still fits into the latest of them.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::circuit::is_refusal;
 use super::fallback::Fallbacks;
+use super::hedge::{Decided, Hedge, Race, Racer};
 use super::pace::{Asked, Pace};
 use crate::client::Core;
 use crate::client::route::Route;
@@ -32,6 +33,8 @@ pub(crate) struct Progress {
     /// Time spent waiting for a turn before tries, in microseconds.
     queued_us: AtomicU64,
     attempts: Mutex<Vec<Attempt>>,
+    /// Copies of the request, beside the one that was answered, that may be billed.
+    pub(super) losers: AtomicU32,
     /// The latest moment anybody waits for, in nanoseconds of the client's clock; 0 while none is set.
     deadline: AtomicU64,
 }
@@ -58,7 +61,7 @@ impl Progress {
         self.queued_us.load(Relaxed)
     }
 
-    fn push(&self, attempt: Attempt) {
+    pub(super) fn push(&self, attempt: Attempt) {
         self.attempts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -142,6 +145,12 @@ pub(crate) struct Flight {
     pub(crate) fallbacks: Option<Arc<Fallbacks>>,
     /// The model its tries are listed under, where a call may ask several.
     pub(crate) label: Option<String>,
+    /// When a second copy goes out; `None` for all calls that are not hedged.
+    pub(crate) hedge: Option<Box<Hedge>>,
+    /// Which of two copies its try is, while there are two.
+    pub(crate) racer: Option<Racer>,
+    /// Another address waits: a failure that would be tried again here is tried there, at once.
+    pub(crate) hurry: bool,
 }
 
 impl Flight {
@@ -171,6 +180,7 @@ impl Flight {
             .bucket(&self.route.origin, core.config.tenant.as_deref());
         let mut counted = 0_u32;
         let mut transparent_used = false;
+        let mut copied = false;
         let mut refreshed = false;
         let mut delay = Duration::ZERO;
         let mut spent: Option<Spent> = None;
@@ -205,36 +215,39 @@ impl Flight {
                 u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX)
             });
             self.progress.deadline.store(latest, Relaxed);
-            let mut attempt = pin!(what.attempt(self));
-            let outcome = match self.attempt_limit() {
-                None => attempt.await,
-                Some(limit) => {
-                    let mut timer = IdleTimer::new(Arc::clone(&core.clock), limit);
-                    match timer.limit(attempt.as_mut()).await {
-                        Some(outcome) => outcome,
-                        None => Err(self
-                            .progress
-                            .timed_out("attempt")
-                            .with(|fields| fields.attempts.clear())
-                            .into()),
+            let decided = match &self.hedge {
+                Some(hedge) if !copied => {
+                    let race = Race {
+                        flight: self,
+                        bucket: &bucket,
+                        deadline: &deadline,
+                        most: policy.max_attempts,
+                    };
+                    let (decided, copy) =
+                        Box::pin(race.run(hedge, what, entered, &mut counted)).await;
+                    copied = copy.is_some();
+                    spent = copy.or(spent);
+                    decided
+                }
+                _ => {
+                    let outcome = self.limited(what).await;
+                    Decided {
+                        outcome,
+                        entered,
+                        started,
+                        waited: delay,
                     }
                 }
             };
-            entered.report(&outcome);
-            let mut record = Attempt {
-                model: self.label.clone(),
-                delay_ms: millis(delay),
-                duration_us: micros(core.clock.now().saturating_sub(started)),
-                ..Attempt::default()
-            };
+            let outcome = decided.outcome;
+            decided.entered.report(&outcome);
+            let record = self.record(decided.started, decided.waited, &outcome);
             let failure = match outcome {
                 Ok(success) => {
                     match spent {
                         Some(spent) => bucket.retry_succeeded(spent),
                         None => bucket.first_try_succeeded(),
                     }
-                    record.status = success.status;
-                    record.upstream_request_id = success.upstream_request_id;
                     self.progress.push(record);
                     self.progress.trace.note(&*core.clock, || {
                         TraceStep::new("attempt", "ok").attempt(counted)
@@ -252,11 +265,6 @@ impl Flight {
             if let Some(theirs) = error.fields_mut().trace.take() {
                 self.progress.trace.adopt(*theirs, "orchestrator");
             }
-            record.error = Some(error.kind());
-            record.status = error.fields().http_status;
-            record
-                .upstream_request_id
-                .clone_from(&error.fields().upstream_request_id);
             self.progress.push(record);
             let verdict = classify(
                 &error,
@@ -270,6 +278,9 @@ impl Flight {
                     refreshable: failure.credential.is_some() && !refreshed,
                 },
             );
+            if self.hurry && matches!(verdict, Verdict::Retry { .. }) {
+                return Err(self.dress(error, Some("elsewhere")));
+            }
             let now = core.clock.now();
             let decision = decide(
                 &policy,
@@ -338,6 +349,63 @@ impl Flight {
                 }
             }
         }
+    }
+
+    /// One try, within its own limit.
+    pub(super) async fn limited<T: Try>(&self, what: &T) -> Result<Success<T::Value>, Failure> {
+        let mut attempt = pin!(what.attempt(self));
+        let Some(limit) = self.attempt_limit() else {
+            return attempt.await;
+        };
+        let mut timer = IdleTimer::new(Arc::clone(&self.core.clock), limit);
+        match timer.limit(attempt.as_mut()).await {
+            Some(outcome) => outcome,
+            None => Err(self
+                .progress
+                .timed_out("attempt")
+                .with(|fields| fields.attempts.clear())
+                .into()),
+        }
+    }
+
+    /// A try as the call lists it.
+    pub(super) fn record<T>(
+        &self,
+        started: Duration,
+        waited: Duration,
+        outcome: &Result<Success<T>, Failure>,
+    ) -> Attempt {
+        let mut record = Attempt {
+            model: self.label.clone(),
+            delay_ms: millis(waited),
+            duration_us: micros(self.core.clock.now().saturating_sub(started)),
+            ..Attempt::default()
+        };
+        match outcome {
+            Ok(success) => {
+                record.status = success.status;
+                record
+                    .upstream_request_id
+                    .clone_from(&success.upstream_request_id);
+            }
+            Err(failure) => {
+                let fields = failure.error.fields();
+                record.error = Some(fields.kind);
+                record.status = fields.http_status;
+                record
+                    .upstream_request_id
+                    .clone_from(&fields.upstream_request_id);
+            }
+        }
+        record
+    }
+
+    /// Where its try is.
+    pub(super) fn phase(&self) -> &Phase {
+        self.racer
+            .as_ref()
+            .and_then(Racer::phase)
+            .unwrap_or(&self.progress.phase)
     }
 
     /// Adds what the call knows to the error of its last try.

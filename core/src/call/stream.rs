@@ -34,6 +34,7 @@ pub(crate) struct Streamed {
 
 /// Passes events on and remembers what a broken or finished stream must answer with.
 pub(crate) struct Relay<'a> {
+    flight: &'a Flight,
     log: &'a EventLog,
     fold: Fold,
     kept: Option<Vec<StreamEvent>>,
@@ -46,8 +47,9 @@ pub(crate) struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    fn new(log: &'a EventLog, keep: bool, max_kept: usize) -> Self {
+    fn new(flight: &'a Flight, log: &'a EventLog, keep: bool, max_kept: usize) -> Self {
         Self {
+            flight,
             log,
             fold: Fold::new(),
             kept: keep.then(Vec::new),
@@ -88,10 +90,19 @@ impl<'a> Relay<'a> {
             if only_opening {
                 return Ok(());
             }
+            self.claim()?;
             std::mem::swap(&mut self.held, events);
             self.committed = true;
         }
         self.publish(events).await
+    }
+
+    /// Of two copies of a call only one may have its events published.
+    fn claim(&self) -> Result<()> {
+        match &self.flight.racer {
+            None => Ok(()),
+            Some(racer) => racer.claim(self.flight.core.clock.now()),
+        }
     }
 
     async fn publish(&mut self, events: &mut Vec<StreamEvent>) -> Result<()> {
@@ -149,6 +160,7 @@ impl<'a> Relay<'a> {
         // A good answer may consist of its opening alone.
         self.pass(events).await?;
         if !self.committed {
+            self.claim()?;
             std::mem::swap(&mut self.held, events);
             self.publish(events).await?;
         }
@@ -182,10 +194,10 @@ impl Flight {
         log: &EventLog,
         keep: bool,
     ) -> Result<Success<Streamed>, Failure> {
-        let phase = &self.progress.phase;
+        let phase = self.phase();
         let max_kept =
             usize::try_from(self.core.config.limits.max_stream_log_bytes).unwrap_or(usize::MAX);
-        let mut relay = Relay::new(log, keep, max_kept);
+        let mut relay = Relay::new(self, log, keep, max_kept);
         let mut events = Vec::new();
         if self.route.is_orchestrator {
             // Boxed: the state of this road would be moved about by every call of the other.

@@ -265,6 +265,19 @@ pub(crate) fn options(options: &CallOptions) -> Result<()> {
             "expected a whole number from -10 to 10",
         ));
     }
+    if options.hedge_after_ms == Some(0) {
+        return Err(Error::invalid(
+            "options.hedge_after_ms",
+            "expected at least 1",
+        ));
+    }
+    let copied = options.hedge.unwrap_or(options.hedge_after_ms.is_some());
+    if copied && options.safe != Some(true) {
+        return Err(Error::invalid(
+            "options.hedge",
+            "expected `safe` to be true beside it: a second copy of the call must do no harm",
+        ));
+    }
     if let Some(models) = &options.fallbacks {
         super::fallback::check_models("options.fallbacks", models)?;
     }

@@ -431,7 +431,7 @@ impl Core {
             &subscriber,
             if call.coalesce { "started" } else { "alone" },
         );
-        let flight = self.flight(call, &subscriber);
+        let flight = self.flight(call, &subscriber, streamed);
         let request = Arc::clone(&call.request);
         let (store, key) = (call.cache.write, key);
         let work = async move {
@@ -472,6 +472,7 @@ impl Core {
         self: &Arc<Self>,
         call: &Prepared,
         subscriber: &Subscriber<E, T>,
+        streamed: bool,
     ) -> Flight {
         Flight {
             core: Arc::clone(self),
@@ -485,6 +486,9 @@ impl Core {
             fallbacks: call.fallbacks.clone(),
             label: (call.fallbacks.is_some() && !call.route.is_orchestrator)
                 .then(|| call.request.model.clone()),
+            hedge: self.hedge(&call.options, &call.route, &call.request.model, streamed),
+            racer: None,
+            hurry: false,
         }
     }
 
@@ -528,6 +532,8 @@ impl Core {
         let elsewhere: u64 = answer
             .attempts
             .iter()
+            // What ran beside another took no time of its own.
+            .filter(|attempt| !attempt.parallel)
             .map(|attempt| attempt.duration_us + attempt.delay_ms * 1000)
             .sum();
         Completion {
@@ -743,6 +749,7 @@ impl Flight {
             &self.options,
             &completion.usage,
         );
+        self.charge_losers(completion, &call.request.model);
         self.core.count_spent(&completion.cost);
     }
 }

@@ -34,6 +34,8 @@ pub struct Config {
     pub pacing: Pacing,
     /// When an upstream that keeps failing is left alone.
     pub breaker: Breaker,
+    /// Whether a second copy of a late call goes out.
+    pub hedge: Hedge,
     /// Which models are asked in another's place.
     pub fallback: Fallback,
     /// The memory cache.
@@ -189,6 +191,18 @@ impl Default for Pacing {
             max_waiting: 10_000,
         }
     }
+}
+
+/// Whether a second copy of a call goes out when the first is late. Only calls marked `safe` are copied; both copies are
+/// paid for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Hedge {
+    /// Whether it does, unless the call says otherwise.
+    pub enabled: bool,
+    /// After how long; absent means the 95th percentile of the model's last 100 answers, once there are 20.
+    pub after_ms: Option<u64>,
 }
 
 /// Which models are asked in another's place when it cannot answer.
@@ -461,6 +475,12 @@ impl Config {
             ));
         }
         self.breaker.check()?;
+        if self.hedge.after_ms == Some(0) {
+            return Err(Error::invalid(
+                "config.hedge.after_ms",
+                "expected at least 1",
+            ));
+        }
         for (model, list) in &self.fallback.models {
             let path = format!("config.fallback.models.{model}");
             fallback::check_models(&path, list)?;

@@ -144,6 +144,9 @@ impl Core {
                     gate: self.gate(&route, &request.model),
                     fallbacks: None,
                     label: None,
+                    hedge: None,
+                    racer: None,
+                    hurry: false,
                 });
                 let (request, store) = (Arc::clone(&request), cache.write.then_some(key));
                 let log = Arc::new(log);

@@ -114,6 +114,9 @@ impl Core {
             gate: None,
             fallbacks: None,
             label: None,
+            hedge: None,
+            racer: None,
+            hurry: false,
         };
         let end = self
             .clock

@@ -28,6 +28,7 @@ pub use tokens::TokenCount;
 
 use crate::cache::memory::Memory;
 use crate::call::flight::{self, Flights};
+use crate::call::hedge::Latencies;
 use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Counters, NearMisses, Stats};
@@ -75,6 +76,7 @@ pub(crate) struct Core {
     pub(crate) quotas: RetryQuota,
     pub(crate) policy: RetryPolicy,
     pub(crate) breaker: Breaker,
+    pub(crate) latencies: Latencies,
     pub(crate) counters: Counters,
     pub(crate) near_misses: NearMisses,
     pub(crate) memory: Option<Memory>,
@@ -212,6 +214,7 @@ impl Client {
                     longest_hint: Duration::from_millis(config.retry.max_retry_after_ms),
                 },
                 breaker: Breaker::new(config.breaker.settings()),
+                latencies: Latencies::default(),
                 counters: Counters::default(),
                 near_misses: NearMisses::default(),
                 memory: config

@@ -146,7 +146,11 @@ fn by_answer(fields: &Fields, evidence: &Evidence<'_>) -> bool {
     if let Some(code) = grpc_failure(fields) {
         return by_grpc_code(code, fields, evidence);
     }
-    if matches!(fields.kind, Kind::RateLimited | Kind::Overloaded) {
+    // One that is going has not begun with it.
+    if matches!(
+        fields.kind,
+        Kind::RateLimited | Kind::Overloaded | Kind::ShuttingDown
+    ) {
         return true;
     }
     match fields.http_status {

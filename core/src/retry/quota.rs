@@ -137,6 +137,12 @@ impl Bucket {
         })
     }
 
+    /// Whether more than half of the tokens are left: only then may a call be copied before it has failed.
+    #[must_use]
+    pub fn is_above_half(&self) -> bool {
+        self.left() > self.quota.0.settings.capacity / 2
+    }
+
     /// Tokens left.
     #[must_use]
     pub fn left(&self) -> u32 {

@@ -306,6 +306,12 @@ pub struct Attempt {
     /// The model asked, `provider/model`, where the call may fall back to another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// It ran beside the try that decided, whose time contains its own: one of the two copies of a hedged call.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub parallel: bool,
+    /// Which further address was asked, as a path of the configuration; absent for the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
 }
 
 /// Where a call's time went, in microseconds.

@@ -34,6 +34,17 @@ pub struct CallOptions {
     /// circuits), by their stable names: `content_filtered`, `quota_exhausted` …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback_on: Option<Vec<String>>,
+    /// Whether a second copy of the call goes out when the first is late, and the earlier answer is taken; absent means as
+    /// configured (`hedge`). Only for a call that is `safe`. Both copies are paid for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<bool>,
+    /// After how long the copy goes out, in milliseconds; setting it asks for one. Absent means as configured, or the 95th
+    /// percentile measured for the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge_after_ms: Option<u64>,
+    /// A second copy of the call does no harm but cost: nothing of its answer acts by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safe: Option<bool>,
     /// How the call uses the caches.
     pub cache: CacheOptions,
     /// Whether the call may share another identical one's flight; absent means only if it is deterministic.

@@ -41,6 +41,9 @@ fn is_zero(n: &u32) -> bool {
 /// | `attempt` | `ok`, `failed` | the error's kind |
 /// | `retry` | `waits`, `at_once` | `transient`, `throttle`; `not_processed`, `credential` |
 /// | | `gives_up` | the error's `gave_up`, or `final` |
+/// | `hedge` | `sent` | `delay`, `p95`, `failed` |
+/// | | `not_sent` | `not_measured`, `attempts`, `deadline`, `quota`, `pace`, `circuit` |
+/// | | `lost` | `first`, `copy` |
 /// | `store` | `stored`, `not_stored` | `policy`, `incomplete` |
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -275,6 +275,9 @@ impl Gen {
             traceparent: None,
             trace: self.option(Self::flag),
             priority: self.option(|g| g.bits() as i32),
+            hedge: self.option(|g| g.bits() & 1 == 1),
+            hedge_after_ms: self.option(Self::int),
+            safe: self.option(|g| g.bits() & 1 == 1),
             unsupported: self.option(|g| g.of(&[Unsupported::Drop, Unsupported::Refuse])),
         }
     }
@@ -344,6 +347,8 @@ impl Gen {
             upstream_request_id: self.option(Self::text),
             duration_us: self.int(),
             model: self.option(Self::text),
+            parallel: self.bits() & 1 == 1,
+            endpoint: self.option(Self::text),
         }
     }
 

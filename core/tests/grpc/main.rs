@@ -443,6 +443,24 @@ async fn what_was_not_processed_is_told_from_what_may_have_been() {
     }
 }
 
+// proves: 3.restart
+#[tokio::test]
+async fn a_call_that_meets_an_orchestrator_shutting_down_is_tried_again_on_a_new_connection() {
+    let (address, _seen) = start(None).await;
+    let config = ossai::Config {
+        endpoint: Some(address.to_string()),
+        testing: ossai::client::config::Testing {
+            time_scale: Some(50),
+            seed: Some(7),
+        },
+        ..ossai::Config::default()
+    };
+    let client = ossai::Client::new(config).unwrap();
+    let answer = client.complete(ask("going")).await.unwrap();
+    let kinds: Vec<_> = answer.attempts.iter().map(|a| a.error).collect();
+    assert_eq!(kinds, [Some(ErrorKind::ShuttingDown)]);
+}
+
 #[tokio::test]
 async fn status_details_that_do_not_decode_do_no_harm() {
     let headers = [

@@ -27,7 +27,10 @@ pub(crate) enum Seen {
 }
 
 #[derive(Clone)]
-struct Desk(UnboundedSender<Seen>);
+struct Desk(UnboundedSender<Seen>, Going);
+
+/// The connection on which the orchestrator is shutting down: the first that asked for `test/going`.
+type Going = Arc<std::sync::OnceLock<Option<SocketAddr>>>;
 
 struct Guard(UnboundedSender<Seen>);
 
@@ -42,7 +45,7 @@ pub(crate) async fn start(identity: Option<Identity>) -> (SocketAddr, UnboundedR
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, seen) = unbounded_channel();
-    let desk = Arc::new(Desk(sender));
+    let desk = Arc::new(Desk(sender, Going::default()));
     let (_, health) = tonic_health::server::health_reporter();
     let mut server = Server::builder();
     if let Some(identity) = identity {
@@ -105,10 +108,15 @@ impl CompletionService for Desk {
         &self,
         request: Request<pb::CreateCompletionRequest>,
     ) -> Result<Response<pb::CreateCompletionResponse>, Status> {
+        let peer = request.remote_addr();
         let (metadata, _, message) = request.into_parts();
         let request = read(message.request)?;
         self.see(&metadata, message.options)?;
         match request.model.as_str() {
+            "test/going" if *self.1.get_or_init(|| peer) == peer => {
+                let error = Error::new(ErrorKind::ShuttingDown, "the server is shutting down");
+                return Err(status_from_error(&error));
+            }
             "test/hang" => self.hang().await,
             "test/refuse" => return Err(status_from_error(&refusal())),
             "test/other-version" => {

@@ -522,6 +522,12 @@ pub struct Attempt {
     /// The model asked, `provider/model`, where the call may fall back to another.
     #[prost(string, optional, tag = "6")]
     pub model: ::core::option::Option<::prost::alloc::string::String>,
+    /// It ran beside the try that decided, whose time contains its own.
+    #[prost(bool, tag = "7")]
+    pub parallel: bool,
+    /// Which further address was asked, as a path of the configuration; absent for the first.
+    #[prost(string, optional, tag = "8")]
+    pub endpoint: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Where a call's time went, in microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -807,6 +813,15 @@ pub struct CallOptions {
     /// Kinds of error after which they are asked, beside the usual ones, by their stable names.
     #[prost(message, optional, tag = "31")]
     pub fallback_on: ::core::option::Option<Names>,
+    /// Whether a second copy of the call goes out when the first is late; only for a `safe` call. Absent means as configured.
+    #[prost(bool, optional, tag = "32")]
+    pub hedge: ::core::option::Option<bool>,
+    /// After how long, in milliseconds; absent means as configured, or the measured 95th percentile.
+    #[prost(uint64, optional, tag = "33")]
+    pub hedge_after_ms: ::core::option::Option<u64>,
+    /// A second copy of the call does no harm but cost.
+    #[prost(bool, optional, tag = "34")]
+    pub safe: ::core::option::Option<bool>,
 }
 /// A list that may be empty, told from none.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1105,15 +1120,32 @@ pub struct CreateCompletionResponse {
     #[prost(message, optional, tag = "1")]
     pub completion: ::core::option::Option<Completion>,
 }
-/// What to ask for. Numbers from 10 on are for continuing a broken stream after a `sequence`.
+/// What to ask for: a request, or the rest of a stream whose connection broke.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamCompletionRequest {
-    /// The request.
+    /// The request; absent where a stream is resumed.
     #[prost(message, optional, tag = "1")]
     pub request: ::core::option::Option<CompletionRequest>,
     /// What the caller wants of the orchestrator.
     #[prost(message, optional, tag = "2")]
     pub options: ::core::option::Option<CallOptions>,
+    /// Keep the last events for a moment when the connection breaks. A server that does says so in its headers:
+    /// `x-ossai-resume` is the stream's token.
+    #[prost(bool, tag = "10")]
+    pub resumable: bool,
+    /// Go on with a stream instead of asking for one. NOT_FOUND when it is no longer, or never was, there.
+    #[prost(message, optional, tag = "11")]
+    pub resume: ::core::option::Option<ResumeStream>,
+}
+/// Where to go on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeStream {
+    /// The stream's token.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// The `sequence` of the last event that arrived; 0 when none did. The next one sent is the one after it.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
 }
 /// One event. A reader skips an event that is of none of these kinds.
 #[derive(Clone, PartialEq, ::prost::Message)]

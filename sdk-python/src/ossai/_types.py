@@ -117,6 +117,11 @@ class CallOptions(TypedDict, total=False):
     #: Models asked in this one's place when it cannot answer, in order.
     fallbacks: Sequence[str]
     fallback_on: Sequence[str]
+    #: Whether a second copy goes out when the first is late; only for a call that is ``safe``.
+    hedge: bool
+    hedge_after_ms: int
+    #: A second copy of the call does no harm but cost.
+    safe: bool
     #: From -10 to 10.
     priority: int
     #: What becomes of parameters that the model does not take.

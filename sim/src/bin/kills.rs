@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ossai::{CallOptions, Client};
+use ossai::{CallOptions, Client, ErrorKind};
 use serde_json::{Value, json};
 use sim::arguments::{number, text};
 use sim::call::{Way, make};
@@ -199,6 +199,10 @@ async fn run() -> Result<bool, Failed> {
         }
         if what == "SIGTERM" {
             good &= check(again == 0, &say("a drained server doubles nothing"));
+            good &= check(
+                !tally.errors.contains_key(ErrorKind::ShuttingDown.name()),
+                &say("who meets a server that is shutting down is tried again"),
+            );
         }
     }
     server.signal("TERM").await?;

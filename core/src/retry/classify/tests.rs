@@ -88,6 +88,7 @@ fn statuses_are_tried_again_as_published() {
 fn a_failure_told_inside_a_stream_before_its_first_event_is_tried_again() {
     assert_eq!(plain(&status(ErrorKind::UpstreamError, 200)), RETRY);
     assert_eq!(plain(&status(ErrorKind::Overloaded, 200)), THROTTLE);
+    assert_eq!(plain(&of(ErrorKind::ShuttingDown)), RETRY);
     assert_eq!(plain(&status(ErrorKind::RateLimited, 200)), THROTTLE);
     assert_eq!(
         plain(&status(ErrorKind::InvalidRequest, 200)),
@@ -110,7 +111,6 @@ fn certificate_errors_unreadable_answers_redirects_open_circuits_and_budgets_are
         of(ErrorKind::BudgetExceeded),
         of(ErrorKind::BudgetUnavailable),
         of(ErrorKind::PriceUnknown),
-        of(ErrorKind::ShuttingDown),
         of(ErrorKind::Internal),
     ] {
         assert_eq!(plain(&error), Verdict::Never, "{:?}", error.fields());
@@ -344,6 +344,7 @@ fn no_error_made_here_is_retried_but_those_of_the_transport_and_of_a_stream() {
         "conflict",
         "rate_limited",
         "overloaded",
+        "shutting_down",
         "upstream_error",
         "connect_failed",
         "transport_interrupted",

@@ -234,6 +234,8 @@ impl From<&Attempt> for pb::Attempt {
             upstream_request_id,
             duration_us,
             model,
+            parallel,
+            endpoint,
         } = attempt;
         Self {
             error: error.map(|kind| kind.name().into()),
@@ -242,6 +244,8 @@ impl From<&Attempt> for pb::Attempt {
             upstream_request_id: upstream_request_id.clone(),
             duration_us: *duration_us,
             model: model.clone(),
+            parallel: *parallel,
+            endpoint: endpoint.clone(),
         }
     }
 }
@@ -257,6 +261,8 @@ impl TryFrom<pb::Attempt> for Attempt {
             upstream_request_id,
             duration_us,
             model,
+            parallel,
+            endpoint,
         } = attempt;
         Ok(Self {
             // A newer peer's kind is a failure of a sort this version cannot name, as in JSON.
@@ -270,6 +276,8 @@ impl TryFrom<pb::Attempt> for Attempt {
             upstream_request_id,
             duration_us,
             model,
+            parallel,
+            endpoint,
         })
     }
 }

@@ -19,6 +19,9 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         max_attempts,
         fallbacks,
         fallback_on,
+        hedge,
+        hedge_after_ms,
+        safe,
         cache,
         coalesce,
         idempotency_key,
@@ -59,6 +62,9 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         refuse_unsupported: unsupported.map(|unsupported| unsupported == Unsupported::Refuse),
         fallbacks: fallbacks.as_deref().map(names),
         fallback_on: fallback_on.as_deref().map(names),
+        hedge: *hedge,
+        hedge_after_ms: *hedge_after_ms,
+        safe: *safe,
     }
 }
 
@@ -83,6 +89,9 @@ impl From<pb::CallOptions> for CallOptions {
             refuse_unsupported,
             fallbacks,
             fallback_on,
+            hedge,
+            hedge_after_ms,
+            safe,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -99,6 +108,9 @@ impl From<pb::CallOptions> for CallOptions {
             max_attempts,
             fallbacks: fallbacks.map(|list| list.names),
             fallback_on: fallback_on.map(|list| list.names),
+            hedge,
+            hedge_after_ms,
+            safe,
             cache: CacheOptions {
                 no_cache,
                 refresh,

@@ -18,7 +18,11 @@ const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// A channel whose answers are safe to read.
 #[derive(Clone, Debug)]
-pub(super) struct Guarded(pub(super) Channel);
+pub(super) struct Guarded {
+    pub(super) channel: Channel,
+    /// Which of its road's channels it is.
+    pub(super) number: u64,
+}
 
 impl Service<Request<Body>> for Guarded {
     type Response = Response<Body>;
@@ -26,11 +30,11 @@ impl Service<Request<Body>> for Guarded {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
+        self.channel.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let answer = self.0.call(request);
+        let answer = self.channel.call(request);
         Box::pin(async move {
             let mut answer = answer.await?;
             check(answer.headers_mut());

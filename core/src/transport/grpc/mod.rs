@@ -11,7 +11,8 @@ mod stream;
 pub use fault::NOT_PROCESSED;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -109,8 +110,10 @@ struct Inner {
     config: GrpcConfig,
     transport: tonic::transport::Endpoint,
     connector: Connector,
-    /// Made by the first call: making it needs the runtime.
-    channel: OnceLock<Guarded>,
+    /// Made by the first call, as making it needs the runtime, and anew after an orchestrator that is shutting down.
+    channel: RwLock<Option<Guarded>>,
+    /// How many there have been.
+    channels: AtomicU64,
 }
 
 impl fmt::Debug for GrpcRoad {
@@ -158,7 +161,8 @@ impl GrpcRoad {
             config,
             transport,
             connector,
-            channel: OnceLock::new(),
+            channel: RwLock::default(),
+            channels: AtomicU64::new(0),
         })))
     }
 
@@ -179,12 +183,15 @@ impl GrpcRoad {
             options: Some(call_options(options, meta)),
         };
         let request = self.request(message, options, meta)?;
-        let mut client = CompletionServiceClient::new(self.channel())
+        let channel = self.channel();
+        let number = channel.number;
+        let mut client = CompletionServiceClient::new(channel)
             .max_decoding_message_size(self.0.config.max_receive_bytes);
-        let answer = unary(meta.timeout, request, async |r| {
-            client.create_completion(r).await
-        })
-        .await?;
+        let answer = self
+            .unary(number, meta.timeout, request, async |r| {
+                client.create_completion(r).await
+            })
+            .await?;
         read(answer.completion, "completion")
     }
 
@@ -208,6 +215,8 @@ impl GrpcRoad {
         let mut message = pb::StreamCompletionRequest {
             request: Some(request.into()),
             options: Some(call_options(options, meta)),
+            resumable: false,
+            resume: None,
         };
         if let (Some(options), Some(time)) = (&mut message.options, meta.timeout) {
             let millis = time.as_nanos().div_ceil(1_000_000);
@@ -219,12 +228,15 @@ impl GrpcRoad {
             ..meta
         };
         let request = self.request(message, options, untimed)?;
-        let mut client = CompletionServiceClient::new(self.channel())
+        let channel = self.channel();
+        let number = channel.number;
+        let mut client = CompletionServiceClient::new(channel)
             .max_decoding_message_size(self.0.config.max_receive_bytes);
-        let messages = unary(meta.timeout, request, async |r| {
-            client.stream_completion(r).await
-        })
-        .await?;
+        let messages = self
+            .unary(number, meta.timeout, request, async |r| {
+                client.stream_completion(r).await
+            })
+            .await?;
         let idle = options.stream_idle_timeout_ms.map(Duration::from_millis);
         let idle = idle.unwrap_or(self.0.config.stream_idle_timeout);
         Ok(stream::Reader {
@@ -251,12 +263,15 @@ impl GrpcRoad {
         };
         let room = request.input.len().saturating_mul(VECTOR_BYTES);
         let request = self.request(message, options, meta)?;
-        let mut client = EmbeddingServiceClient::new(self.channel())
+        let channel = self.channel();
+        let number = channel.number;
+        let mut client = EmbeddingServiceClient::new(channel)
             .max_decoding_message_size(self.0.config.max_receive_bytes.saturating_add(room));
-        let answer = unary(meta.timeout, request, async |r| {
-            client.create_embedding(r).await
-        })
-        .await?;
+        let answer = self
+            .unary(number, meta.timeout, request, async |r| {
+                client.create_embedding(r).await
+            })
+            .await?;
         read(answer.result, "result")
     }
 
@@ -265,7 +280,9 @@ impl GrpcRoad {
     /// # Errors
     /// As [`GrpcRoad::complete`]; `response_too_large` for more than 100 pages.
     pub async fn models(&self, meta: Meta<'_>) -> Result<Vec<ModelInfo>, Error> {
-        let mut client = ModelServiceClient::new(self.channel())
+        let channel = self.channel();
+        let number = channel.number;
+        let mut client = ModelServiceClient::new(channel)
             .max_decoding_message_size(self.0.config.max_receive_bytes);
         let mut models = Vec::new();
         let mut page_token = String::new();
@@ -275,7 +292,11 @@ impl GrpcRoad {
                 page_token,
             };
             let request = self.request(message, &CallOptions::default(), meta)?;
-            let page = unary(meta.timeout, request, async |r| client.list_models(r).await).await?;
+            let page = self
+                .unary(number, meta.timeout, request, async |r| {
+                    client.list_models(r).await
+                })
+                .await?;
             for (i, model) in page.models.into_iter().enumerate() {
                 let within = |e: ConvertError| e.within(&format!("models[{i}]")).decode_error();
                 models.push(model.try_into().map_err(within)?);
@@ -301,9 +322,15 @@ impl GrpcRoad {
             service: String::new(),
         };
         let request = self.request(message, &CallOptions::default(), meta)?;
-        let mut client = HealthClient::new(self.channel());
+        let channel = self.channel();
+        let number = channel.number;
+        let mut client = HealthClient::new(channel);
         let begin = Instant::now();
-        let answer = unary(meta.timeout, request, async |r| client.check(r).await).await;
+        let answer = self
+            .unary(number, meta.timeout, request, async |r| {
+                client.check(r).await
+            })
+            .await;
         let latency_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (status, message) = match answer {
             Ok(answer) if answer.status() == ServingStatus::Serving => {
@@ -324,14 +351,51 @@ impl GrpcRoad {
     }
 
     fn channel(&self) -> Guarded {
-        let make = || {
-            Guarded(
-                self.0
-                    .transport
-                    .connect_with_connector_lazy(self.0.connector.clone()),
-            )
+        let inner = &*self.0;
+        let there = inner.channel.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = &*there {
+            return channel.clone();
+        }
+        drop(there);
+        let mut slot = inner
+            .channel
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let make = || Guarded {
+            channel: inner
+                .transport
+                .connect_with_connector_lazy(inner.connector.clone()),
+            number: inner.channels.fetch_add(1, Ordering::Relaxed),
         };
-        self.0.channel.get_or_init(make).clone()
+        slot.get_or_insert_with(make).clone()
+    }
+
+    /// Lets the next call have a connection of its own, and those under way end on theirs: behind one address there may
+    /// be another orchestrator than the one that is going.
+    fn leave(&self, number: u64) {
+        let mut slot = self
+            .0
+            .channel
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        slot.take_if(|channel| channel.number == number);
+    }
+
+    /// Waits for the answer, or its first part, at most `limit`.
+    async fn unary<Q: prost::Message, T>(
+        &self,
+        channel: u64,
+        limit: Option<Duration>,
+        request: Request<Q>,
+        call: impl AsyncFnOnce(Request<Q>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        let answer = unary(limit, request, call).await;
+        if let Err(error) = &answer
+            && error.kind() == ErrorKind::ShuttingDown
+        {
+            self.leave(channel);
+        }
+        answer
     }
 
     fn request<T: prost::Message>(
