@@ -7,7 +7,8 @@ import { breathe, expect, forget, hold, home, release, type Waiter } from "./hom
 import { decode, encode, invalid } from "./json.js";
 import { native, type Failure, type Session } from "./native.js";
 import type { CallOptions, CatalogOptions, ClientOptions, EstimateOptions, SignalOptions } from "./options.js";
-import { callOptions, configuration, milliseconds, renamed } from "./settings.js";
+import { callOptions, configuration, milliseconds, object, renamed } from "./settings.js";
+import { hear, unhear, type Abortable } from "./signals.js";
 import { CompletionStream, CREDIT, Inbox } from "./stream.js";
 import type {
   Completion,
@@ -29,34 +30,29 @@ import type {
 const calls = channel("ossai:call");
 
 /** A call that waits for its answer. It holds its session, which would otherwise end with a client nobody holds. */
-class Pending implements Waiter {
-  #signal: AbortSignal | undefined;
-
+class Pending implements Waiter, Abortable {
   constructor(
     readonly session: Session,
     readonly call: number,
     readonly resolve: (answer: unknown) => void,
     readonly reject: (error: unknown) => void,
-    signal: AbortSignal | undefined,
+    readonly signal: AbortSignal | undefined,
   ) {
     hold();
     expect(call, this);
-    if (signal !== undefined) {
-      this.#signal = signal;
-      signal.addEventListener("abort", this.#aborted);
-    }
+    if (signal !== undefined) hear(signal, this);
   }
 
   /** The caller hears first, then the call is ended. */
-  readonly #aborted = (): void => {
+  aborted(reason: unknown): void {
     if (!forget(this.call)) return;
-    this.fail(this.#signal?.reason);
+    this.fail(reason);
     this.session.cancel(this.call);
-  };
+  }
 
   #end(): void {
     release();
-    this.#signal?.removeEventListener("abort", this.#aborted);
+    if (this.signal !== undefined) unhear(this.signal, this);
   }
 
   reply(answer: unknown): void {
@@ -104,7 +100,7 @@ export class Client implements AsyncDisposable {
   readonly #session: Session;
 
   constructor(settings: ClientOptions = {}) {
-    const { credentials, environment = true, ...rest } = settings ?? {};
+    const { credentials, environment = true, ...rest } = object("config", settings);
     if (typeof environment !== "boolean") throw invalid("environment", "expected true or false");
     const config = encode("config", configuration(rest));
     const opened =

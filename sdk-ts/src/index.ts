@@ -17,6 +17,7 @@ import { native, VERSION } from "./native.js";
 import type { Nanodollars } from "./types.js";
 
 export { Client, createClient } from "./client.js";
+export { toMessage, toolCalls } from "./answers.js";
 export { CompletionStream } from "./stream.js";
 export * from "./errors.js";
 export type { Credential, Fetch } from "./credentials.js";

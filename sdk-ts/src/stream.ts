@@ -2,6 +2,7 @@
 
 import { InvalidStateError, type OssaiError } from "./errors.js";
 import { expect, forget, hold, release, type Waiter } from "./home.js";
+import { hear, unhear, type Abortable } from "./signals.js";
 import type { Session } from "./native.js";
 import type { Completion, StreamEvent } from "./types.js";
 
@@ -23,7 +24,7 @@ interface Reader {
  * that the program has dropped can be collected and its call cancelled.
  * @internal
  */
-export class Inbox implements Waiter {
+export class Inbox implements Waiter, Abortable {
   #ready: StreamEvent[] = [];
   #next = 0;
   #taken = 0;
@@ -51,15 +52,16 @@ export class Inbox implements Waiter {
     expect(call, this);
     if (signal !== undefined) {
       this.#signal = signal;
-      signal.addEventListener("abort", this.#aborted);
+      hear(signal, this);
     }
   }
 
-  readonly #aborted = (): void => {
-    const reason: unknown = this.#signal?.reason;
-    this.#cancel();
-    this.fail(reason);
-  };
+  aborted(reason: unknown): void {
+    const session = this.#session;
+    const underWay = forget(this.#call);
+    this.fail(reason); // the caller hears first
+    if (underWay) session?.cancel(this.#call);
+  }
 
   reply(): void {
     this.fail(new InvalidStateError("the stream has no events"));
@@ -134,13 +136,9 @@ export class Inbox implements Waiter {
 
   #end(): void {
     this.#ended = true;
-    this.#signal?.removeEventListener("abort", this.#aborted);
+    if (this.#signal !== undefined) unhear(this.#signal, this);
     this.#signal = undefined;
     this.#session = undefined;
-  }
-
-  #cancel(): void {
-    if (forget(this.#call)) this.#session?.cancel(this.#call);
   }
 
   /** Nothing more comes, and the call is cancelled unless it is over. */
@@ -149,7 +147,7 @@ export class Inbox implements Waiter {
     this.#next = 0;
     this.#error = undefined;
     if (this.#ended) return;
-    this.#cancel();
+    if (forget(this.#call)) this.#session?.cancel(this.#call);
     this.#end();
     const readers = this.#readers;
     this.#readers = [];
