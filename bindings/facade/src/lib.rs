@@ -30,6 +30,7 @@ mod call;
 mod calls;
 mod credential;
 mod event;
+mod fields;
 mod host;
 mod op;
 mod process;
@@ -41,6 +42,7 @@ mod wake;
 
 pub use credential::Callbacks;
 pub use event::{Event, events_to_json};
+pub use fields::field_names;
 pub use host::{HostCall, HostCallId, HostCallKind, HostCalls, HostFailure, HostResult};
 pub use op::{Op, Work};
 pub use process::{after_fork_in_child, configure_threads, generation, shutdown};

@@ -4,7 +4,6 @@
 //! take the interpreter's lock: answers wait in a queue until a thread of Python's comes for them.
 
 mod failure;
-mod fields;
 mod queue;
 mod read;
 mod records;
@@ -56,7 +55,7 @@ fn error_table() -> Vec<(&'static str, bool, u16)> {
 /// The names of a type's fields, so that the package and its tests know what the core knows.
 #[pyfunction]
 fn field_names(of: &str) -> Vec<&'static str> {
-    fields::names(of).to_vec()
+    ossai_facade::field_names(of).to_vec()
 }
 
 /// The native half of `ossai`; use the package, not this.

@@ -61,7 +61,7 @@ fn comparable(trace: &Value) -> Value {
         .flatten()
     {
         let mut call = trace::normalise(call);
-        without_ids(&mut call);
+        alike(&mut call);
         let name = name.split('[').next().unwrap_or(name);
         calls.entry(name).or_default().insert(call.to_string());
     }
@@ -75,18 +75,30 @@ fn comparable(trace: &Value) -> Value {
     kept.into()
 }
 
-fn without_ids(value: &mut Value) {
+/// Takes away what may differ between languages: ids of requests, and how whole numbers are written.
+fn alike(value: &mut Value) {
     match value {
         Value::Object(object) => {
             for (name, value) in object {
                 if name == "upstream_request_id" && !value.is_null() {
                     *value = "<id>".into();
                 } else {
-                    without_ids(value);
+                    alike(value);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(without_ids),
+        Value::Array(items) => items.iter_mut().for_each(alike),
+        // JSON has one kind of number (RFC 8259 §6), and JavaScript writes 1.0 as 1.
+        Value::Number(number) if number.is_f64() => {
+            const EXACT: f64 = 9_007_199_254_740_992.0;
+            let whole = number
+                .as_f64()
+                .filter(|number| number.fract() == 0.0 && number.abs() < EXACT);
+            #[allow(clippy::cast_possible_truncation)] // whole and below 2⁵³
+            if let Some(whole) = whole {
+                *value = (whole as i64).into();
+            }
+        }
         _ => {}
     }
 }

@@ -6,7 +6,8 @@ use serde::de::{self, Deserialize, Visitor};
 use serde::forward_to_deserialize_any;
 
 /// The names of the fields of one of the core's types, as they stand in JSON.
-pub(crate) fn names(of: &str) -> &'static [&'static str] {
+#[must_use]
+pub fn field_names(of: &str) -> &'static [&'static str] {
     match of {
         "CallOptions" => of_type::<ossai::CallOptions>(),
         "EstimateOptions" => of_type::<ossai::EstimateOptions>(),

@@ -1,0 +1,129 @@
+/** Settings: camelCase, for the SDK itself. Durations are milliseconds, sizes bytes, money nanodollars. */
+
+import type { Credential, Fetch } from "./credentials.js";
+import type { Nanodollars } from "./types.js";
+
+export interface ProviderOptions {
+  /** Whose way of speaking it has: `openai` (also every compatible server) or `anthropic`. Known names have theirs. */
+  kind?: "openai" | "anthropic" | "local";
+  /** Which endpoint completions use; by default the kind's own. */
+  api?: string;
+  /** Base address up to and including the version (`https://api.openai.com/v1`). */
+  baseUrl?: string;
+  apiKey?: string;
+  /** The environment variable that holds the credential. */
+  apiKeyEnv?: string;
+  auth?: "bearer" | "x_api_key" | "api_key" | "none";
+  headers?: Readonly<Record<string, string>>;
+  query?: Readonly<Record<string, string>>;
+  version?: string;
+  allowHttp?: boolean;
+}
+
+/** Settings of a client. An unknown key is an error with its path. */
+export interface ClientOptions {
+  /** An orchestrator (`host:port` or a URL); absent means straight to the providers. */
+  endpoint?: string;
+  /** The orchestrator's key. */
+  apiKey?: string;
+  /** Whose calls these are: part of every key, so that nothing crosses tenants. */
+  tenant?: string;
+  /** For a whole call, all tries and waits included; for a stream until its first event. The same as `timeouts.totalMs`. */
+  timeout?: number;
+  /** Tries after the first; the same as `retry.maxAttempts` - 1. */
+  retries?: number;
+  /** Providers by the name models are asked for under (`name/model`). */
+  providers?: Readonly<Record<string, ProviderOptions>>;
+  /** Credentials given while calls are made, by provider. */
+  credentials?: Readonly<Record<string, Fetch | Credential>>;
+  /** Whether `OSSAI_ENDPOINT`, `OSSAI_API_KEY`, `OSSAI_TENANT` and `OSSAI_PRICES` fill what is left out; by default they do. */
+  environment?: boolean;
+  timeouts?: { totalMs?: number; attemptMs?: number | null; connectMs?: number; firstByteMs?: number | null; streamIdleMs?: number };
+  retry?: { maxAttempts?: number; baseMs?: number; throttleBaseMs?: number; maxBackoffMs?: number; maxRetryAfterMs?: number };
+  pacing?: { enabled?: boolean; maxWaiting?: number };
+  breaker?: {
+    enabled?: boolean;
+    windowMs?: number;
+    minCalls?: number;
+    failurePercent?: number;
+    openMs?: number;
+    halfOpen?: number;
+  };
+  fallback?: { models?: Readonly<Record<string, readonly string[]>>; on?: readonly string[] };
+  cache?: { enabled?: boolean; maxBytes?: number; ttlMs?: number; embeddingTtlMs?: number; store?: "deterministic" | "all" };
+  /** Which calls may share a flight. */
+  coalesce?: "deterministic" | "all" | "off";
+  limits?: {
+    maxResponseBytes?: number;
+    maxEventBytes?: number;
+    maxGrpcMessageBytes?: number;
+    maxStreamLogBytes?: number;
+    maxInFlight?: number;
+  };
+  /** A file whose prices replace or add to the built-in table. */
+  prices?: string;
+  tls?: { caPem?: string; caFile?: string; bundledRoots?: boolean };
+  proxy?: { url?: string; noProxy?: string; fromEnv?: boolean };
+  /** Whether answers and errors tell why they came out as they did. */
+  trace?: boolean;
+  /** For tests only. */
+  testing?: { timeScale?: number; seed?: number };
+}
+
+/** What can be said of any wait. */
+export interface SignalOptions {
+  /** Aborting rejects at once with the signal's reason, then closes the connection unless others share it. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What a caller wants of the client for one call; none of it reaches a provider unless it says so. */
+export interface CallOptions extends SignalOptions {
+  /** For the whole call; the same as `timeoutMs`. */
+  timeout?: number;
+  timeoutMs?: number;
+  attemptTimeoutMs?: number;
+  firstByteTimeoutMs?: number;
+  streamIdleTimeoutMs?: number;
+  /** Tries after the first; the same as `maxAttempts` - 1. */
+  retries?: number;
+  maxAttempts?: number;
+  cache?: { noCache?: boolean; refresh?: boolean; maxAgeMs?: number; ttlMs?: number };
+  /** Whether the call may share another identical one's flight; absent means only if it is deterministic. */
+  coalesce?: boolean;
+  idempotencyKey?: string;
+  headers?: Readonly<Record<string, string>>;
+  /** Attribution, recorded with the call's usage and never sent to a provider. */
+  tags?: Readonly<Record<string, string>>;
+  /** Refuse the call when its highest estimated cost is above this. */
+  maxCost?: Nanodollars;
+  /** Prices for this call only, in the price table's entry form. */
+  prices?: object;
+  traceparent?: string;
+  /** Models asked in this one's place when it cannot answer, in order. */
+  fallbacks?: readonly string[];
+  fallbackOn?: readonly string[];
+  /** From -10 to 10. */
+  priority?: number;
+  /** What becomes of parameters that the model does not take. */
+  unsupported?: "drop" | "refuse";
+  trace?: boolean;
+}
+
+/** Assumptions of an estimate. */
+export interface EstimateOptions {
+  outputTokens?: number;
+  cachedTokens?: number;
+  batch?: boolean;
+  prices?: object;
+}
+
+/** Conditions on the price table's models. */
+export interface CatalogOptions {
+  provider?: string;
+  kind?: "chat" | "embedding" | "rerank";
+  caps?: readonly string[];
+  text?: string;
+  minContext?: number;
+  retired?: boolean;
+  sort?: "id" | "input" | "output" | "context" | "released";
+}

@@ -1,0 +1,345 @@
+/**
+ * What goes in and comes out, as it stands on the wire: the same names in every language and in every provider's own
+ * documentation. Nothing here is renamed on the way; fields without a name here go to the provider, and come back, unchanged.
+ */
+
+/** Money in nanodollars (1 USD = 1,000,000,000); a `bigint` above 2⁵³ - 1, so that it is exact. */
+export type Nanodollars = number | bigint;
+/** Unit prices and shares in picodollars; a `bigint` above 2⁵³ - 1. */
+export type Picodollars = number | bigint;
+
+export type Json = null | boolean | number | bigint | string | readonly Json[] | { readonly [name: string]: Json | undefined };
+
+export type Role = "system" | "developer" | "user" | "assistant" | "tool";
+export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
+export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "refusal" | "pause" | (string & {});
+
+/** Fields of a provider's own. */
+export interface Extra {
+  [name: string]: unknown;
+}
+
+/** A part of a message; one of a type without a name here is passed on whole. */
+export type Part =
+  | ({ type: "text"; text: string } & Extra)
+  | ({ type: "image"; url?: string; data?: string; media_type?: string; detail?: string } & Extra)
+  | ({ type: "audio"; data: string; format: string } & Extra)
+  | ({ type: "file"; url?: string; data?: string; file_id?: string; media_type?: string; filename?: string } & Extra)
+  | ({ type: "reasoning"; text?: string; signature?: string; redacted?: string } & Extra)
+  | ({ type: string } & Extra);
+
+/** A tool the model wants called. */
+export interface ToolCall extends Extra {
+  id: string;
+  name: string;
+  /** JSON text as the model wrote it. */
+  arguments: string;
+}
+
+/** One message of a conversation. */
+export interface Message extends Extra {
+  role: Role;
+  content?: string | readonly Part[] | null;
+  name?: string;
+  tool_calls?: readonly ToolCall[];
+  tool_call_id?: string;
+  is_error?: boolean;
+}
+
+/** A function the model may call. */
+export interface FunctionTool extends Extra {
+  type?: "function";
+  name: string;
+  description?: string;
+  /** A JSON Schema. */
+  parameters?: object;
+  strict?: boolean;
+}
+
+export type Tool = FunctionTool | ({ type: string } & Extra);
+export type ToolChoice = "auto" | "none" | "required" | { name: string };
+export type ResponseFormat =
+  | { type: "text" }
+  | { type: "json_object" }
+  | { type: "json_schema"; name: string; schema: object; strict?: boolean; description?: string };
+
+export interface CompletionRequest extends Extra {
+  /** `provider/model`. */
+  model: string;
+  /** The conversation. */
+  messages: readonly Message[];
+  tools?: readonly Tool[];
+  tool_choice?: ToolChoice;
+  parallel_tool_calls?: boolean;
+  response_format?: ResponseFormat;
+  max_tokens?: number;
+  temperature?: number;
+  top_p?: number;
+  top_k?: number;
+  frequency_penalty?: number;
+  presence_penalty?: number;
+  seed?: number | bigint;
+  stop?: string | readonly string[];
+  reasoning_effort?: ReasoningEffort;
+  service_tier?: string;
+  metadata?: Extra;
+  user?: string;
+}
+
+export interface EmbeddingRequest extends Extra {
+  /** `provider/model`. */
+  model: string;
+  /** A text, texts, tokens or lists of tokens. */
+  input: string | readonly string[] | readonly number[] | readonly (readonly number[])[];
+  dimensions?: number;
+  user?: string;
+}
+
+/**
+ * Tokens a call used, normalised over all vendors. `input_tokens` includes cached and written ones and `output_tokens` includes
+ * reasoning; the other counts are parts of these two, absent when 0.
+ */
+export interface Usage {
+  input_tokens: number;
+  output_tokens: number;
+  cache_read_tokens?: number;
+  cache_write_tokens?: number;
+  cache_write_1h_tokens?: number;
+  cache_write_12h_tokens?: number;
+  reasoning_tokens?: number;
+  audio_input_tokens?: number;
+  audio_cache_read_tokens?: number;
+  audio_output_tokens?: number;
+  image_input_tokens?: number;
+  citation_tokens?: number;
+  web_searches?: number;
+  service_tier?: string;
+  speed?: string;
+  region?: string;
+  estimated?: boolean;
+}
+
+/** What a call cost: `total` in nanodollars, rounded up once; the shares in picodollars. An unknown price has no `total`. */
+export interface Cost {
+  status: "exact" | "estimated" | "unknown";
+  total?: Nanodollars;
+  input_pico: Picodollars;
+  cache_read_pico: Picodollars;
+  cache_write_pico: Picodollars;
+  output_pico: Picodollars;
+  other_pico: Picodollars;
+  price_version?: string;
+}
+
+/** What the cache and the shared calls did for a call. */
+export interface CacheOutcome {
+  status: "hit" | "miss" | "bypass";
+  tier?: "memory" | "redis" | "disk" | "semantic" | "orchestrator";
+  age_ms?: number;
+  joined: boolean;
+  saved?: Nanodollars;
+}
+
+/** One try at an upstream. */
+export interface Attempt {
+  error?: string;
+  status?: number;
+  delay_ms: number;
+  upstream_request_id?: string;
+  duration_us: number;
+  /** The model asked, where the call may fall back to another. */
+  model?: string;
+}
+
+/** Where a call's time went, in microseconds. */
+export interface Timing {
+  queue_us: number;
+  first_token_us?: number;
+  total_us: number;
+  overhead_us: number;
+}
+
+/** One decision of a call. Its words are stable; new ones may be added. */
+export interface TraceStep {
+  at_us: number;
+  stage: string;
+  outcome: string;
+  why?: string;
+  fields?: string[];
+  wait_ms?: number;
+  attempt?: number;
+  by?: string;
+}
+
+/** Why a call came out as it did: names of stages, reasons and fields, never their values. */
+export interface Trace {
+  steps: TraceStep[];
+  omitted?: number;
+}
+
+export type OutputPart =
+  | { type: "text"; text: string }
+  | { type: "refusal"; text: string }
+  | ({ type: "reasoning"; text: string; signature?: string; redacted?: string } & Extra)
+  | ({ type: "tool_call" } & ToolCall);
+
+/** A finished answer, with what it used, what it cost and how it came about. */
+export interface Completion {
+  id: string;
+  model: string;
+  response_model?: string;
+  created?: number;
+  /** All text of the answer. */
+  text: string;
+  /** The answer in parts, in order; parts of a type without a name here are as the provider gave them. */
+  parts: OutputPart[];
+  finish_reason: FinishReason;
+  raw_finish_reason?: string;
+  usage: Usage;
+  raw_usage?: unknown;
+  upstream_request_id?: string;
+  dropped_params?: string[];
+  extra?: Extra;
+  cost: Cost;
+  cache: CacheOutcome;
+  /** Absent when nothing was sent: the answer was kept. */
+  attempts?: Attempt[];
+  request_id: string;
+  timing: Timing;
+  trace?: Trace;
+}
+
+export interface Embedding {
+  index: number;
+  vector: number[];
+}
+
+/** Vectors, in the order of the inputs. */
+export interface EmbeddingResponse {
+  model: string;
+  response_model?: string;
+  embeddings: Embedding[];
+  usage: Usage;
+  raw_usage?: unknown;
+  cost: Cost;
+  cache: CacheOutcome;
+  attempts?: Attempt[];
+  request_id: string;
+  upstream_request_id?: string;
+  timing: Timing;
+  trace?: Trace;
+}
+
+/** An event of a streamed answer; the last of a good one is `end`. */
+export type StreamEvent =
+  | { type: "start"; id: string; response_model?: string; created?: number }
+  | { type: "text_delta"; index: number; text: string }
+  | { type: "refusal_delta"; index: number; text: string }
+  | { type: "reasoning_delta"; index: number; text: string; signature?: string; redacted?: string; extra?: Extra }
+  | { type: "tool_call_start"; index: number; id: string; name: string; extra?: Extra }
+  | { type: "tool_call_delta"; index: number; arguments: string }
+  | { type: "part"; index: number; part: unknown }
+  | { type: "usage"; usage: Usage; raw?: unknown }
+  | { type: "finish"; reason: FinishReason; raw?: string }
+  | { type: "extra"; fields: Extra }
+  | { type: "end"; completion: Completion };
+
+export interface ModelInfo {
+  id: string;
+  created?: number;
+  owned_by?: string;
+  extra?: Extra;
+}
+
+export interface Health {
+  upstream: string;
+  status: "serving" | "not_serving";
+  latency_us: number;
+  message?: string;
+}
+
+export interface TokenCount {
+  /** The count, or the likely one. */
+  tokens: number;
+  low: number;
+  high: number;
+  /** Whether it is the published encoding's own count with nothing estimated in it. */
+  exact: boolean;
+  encoding: string;
+}
+
+export interface Truncated {
+  text: string;
+  tokens: number;
+  /** Whether something was cut off. */
+  truncated: boolean;
+  encoding: string;
+}
+
+export interface Span {
+  low: number;
+  expected: number;
+  high: number | null;
+}
+
+/** What a call will cost, in nanodollars; null amounts are unknown, never 0. */
+export interface Estimate {
+  status: "exact" | "estimated" | "unknown";
+  low: Nanodollars | null;
+  expected: Nanodollars | null;
+  high: Nanodollars | null;
+  input_tokens: Span;
+  output_tokens: Span;
+  price_version: string;
+  notes: { [name: string]: unknown }[];
+}
+
+/** What a call would do. It holds names of fields, never their values. */
+export interface Explanation {
+  key: string;
+  key_fields: string[];
+  route: { road: "direct" | "orchestrator" | "local"; provider: string; model: string; api?: string; url?: string };
+  deterministic: boolean;
+  cache: {
+    status: CacheOutcome["status"];
+    tier?: NonNullable<CacheOutcome["tier"]>;
+    age_ms?: number;
+    stores: boolean;
+    ttl_ms: number;
+    why?: string;
+    differs?: string[];
+  };
+  sharing: { allowed: boolean; under_way: boolean };
+  pace_ms: number;
+  parameters: { dropped: string[] };
+  timeout_ms: number;
+  max_attempts: number;
+  estimate: Estimate;
+  /** The fields of the error it would end in before anything is sent, where that is known. */
+  refused?: { kind: string; message: string; [name: string]: unknown };
+}
+
+/** What a client has done so far. Every number only grows, except the two that say what is under way. */
+export interface Stats {
+  calls: number;
+  failures: number;
+  flights: number;
+  joined: number;
+  flights_in_flight: number;
+  waiters: number;
+  flights_cancelled: number;
+  cache_hits: number;
+  cache_misses: number;
+  cache_entries: number;
+  cache_bytes: number;
+  attempts: number;
+  retries: number;
+  spent: Nanodollars;
+  saved: Nanodollars;
+  unpriced: number;
+}
+
+/** A model's entry in the price table. */
+export interface ModelEntry {
+  [name: string]: unknown;
+}
