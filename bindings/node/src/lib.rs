@@ -4,6 +4,8 @@
 //! enter JavaScript: what has come waits in a queue until the event loop, woken once, drains it.
 //!
 //! Every item catches panics: without that, one in a synchronous function would end the process.
+// Under `test` napi exports nothing, so that nothing of this is used.
+#![cfg_attr(test, allow(dead_code))]
 
 mod home;
 mod session;

@@ -413,3 +413,69 @@ fn after_shutdown_has_resolved_no_flight_is_at_work_and_none_starts() {
         is_over(&api);
     });
 }
+
+/// Makes the work a task: a thread of its own here.
+fn spawn(orphan: Orphan<u32, u32>) {
+    thread::spawn(move || block_on(orphan.run()));
+}
+
+/// Work that has to be polled twice before it ends.
+fn work(publisher: Pub) -> helm::Work {
+    let mut publisher = Some(publisher);
+    let mut polled = false;
+    Box::pin(std::future::poll_fn(move |cx| {
+        if !std::mem::replace(&mut polled, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if let Some(publisher) = publisher.take() {
+            publisher.finish(Ok(7));
+        }
+        Poll::Ready(())
+    }))
+}
+
+/// Joins, or starts and does the work; gives the result.
+fn take_part(api: &Api) -> Result<u32> {
+    let mut subscriber = match join(api, Want::Result) {
+        Join::Joined(subscriber) => {
+            if let Some(orphan) = subscriber.orphan() {
+                spawn(orphan);
+            }
+            subscriber
+        }
+        Join::Started(mut subscriber, publisher) => {
+            subscriber.steer(work(publisher), spawn);
+            subscriber
+        }
+    };
+    block_on(subscriber.result())
+}
+
+#[test]
+fn work_that_a_second_caller_comes_to_depend_on_is_neither_lost_nor_stuck() {
+    check(|| {
+        let api = flights(8, 8);
+        let other = {
+            let api = api.clone();
+            thread::spawn(move || assert_eq!(take_part(&api), Ok(7)))
+        };
+        assert_eq!(take_part(&api), Ok(7));
+        other.join().expect("no panic");
+    });
+}
+
+#[test]
+fn who_started_the_work_and_leaves_takes_it_along_only_if_nobody_else_waits() {
+    check(|| {
+        let api = flights(8, 8);
+        let (mut starter, publisher) = start(&api, Want::Result);
+        starter.steer(work(publisher), spawn);
+        let other = {
+            let api = api.clone();
+            thread::spawn(move || assert_eq!(take_part(&api), Ok(7)))
+        };
+        drop(starter);
+        other.join().expect("no panic");
+    });
+}
