@@ -7,8 +7,8 @@
 // Under `test` napi exports nothing, so that nothing of this is used.
 #![cfg_attr(test, allow(dead_code))]
 
-pub mod home;
-pub mod session;
+mod home;
+mod session;
 
 use napi_derive::napi;
 

@@ -26,7 +26,7 @@ fn failure(error: &Error) -> Failure {
 
 /// A provider whose credential the program gives.
 #[napi(object)]
-pub struct CredentialSource {
+pub(crate) struct CredentialSource {
     /// Which provider.
     pub provider: String,
     /// Whose credential it is.
@@ -46,7 +46,7 @@ pub struct Session {
 /// # Errors
 /// When the environment is ending; a wrong configuration is a [`Failure`].
 #[napi(catch_unwind)]
-pub fn open(
+pub(crate) fn open(
     home: &Home,
     config: String,
     environment: bool,
