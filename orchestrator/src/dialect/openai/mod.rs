@@ -3,7 +3,7 @@
 pub(crate) mod chat;
 pub(crate) mod embedding;
 pub(crate) mod error;
-mod fields;
+pub(super) mod fields;
 mod message;
 pub(crate) mod models;
 pub(crate) mod request;

@@ -113,7 +113,7 @@ pub(crate) fn read(body: Value) -> Result<ChatCall> {
 }
 
 /// What the caller wants of *us*: the object `ossai` beside the vendor's fields.
-pub(super) fn options(body: &mut Extra) -> Result<CallOptions> {
+pub(crate) fn options(body: &mut Extra) -> Result<CallOptions> {
     let Some(value) = body.shift_remove("ossai") else {
         return Ok(CallOptions::default());
     };
