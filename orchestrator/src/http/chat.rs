@@ -50,14 +50,13 @@ async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Respons
     .await?;
     let client = call.client().clone();
     if stream {
-        let chunks = openai::stream::Chunks::new(&id, &request.model, now(), include_usage);
+        let wire = sse::Chat {
+            chunks: openai::stream::Chunks::new(&id, &request.model, now(), include_usage),
+            scratch: Vec::new(),
+        };
         let model = request.model.clone();
         let opening = Box::pin(async move { client.stream_with(request, options).await });
-        return Ok(sse::respond(
-            Live::open(call, opening).await?,
-            chunks,
-            &model,
-        ));
+        return Ok(sse::respond(Live::open(call, opening).await?, wire, &model));
     }
     match client.complete_with(request, options).await {
         Ok(answer) => {

@@ -5,15 +5,21 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use ossai::{Error, ErrorKind};
+use serde_json::Value;
 
 use super::body::json;
 use crate::dialect::openai;
 
 /// The answer to a failed request.
 pub(crate) fn respond(error: &Error) -> Response {
+    respond_with(error, &openai::error::write(error))
+}
+
+/// The same with the body of another API.
+pub(super) fn respond_with(error: &Error, body: &Value) -> Response {
     let status =
         StatusCode::from_u16(error.kind().row().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(status, &openai::error::write(error));
+    let mut response = json(status, body);
     let headers = response.headers_mut();
     let retry = if should_retry(error) { "true" } else { "false" };
     headers.insert("x-should-retry", HeaderValue::from_static(retry));

@@ -7,6 +7,7 @@ pub(crate) mod error;
 mod health;
 mod models;
 mod own;
+mod responses;
 mod sse;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub(crate) fn router(app: &Arc<App>, grpc: Router<Arc<App>>, metrics: bool) -> R
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/responses", post(responses::create))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
