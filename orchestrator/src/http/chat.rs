@@ -87,7 +87,7 @@ impl sse::Wire for Chat {
             if let Some(trailer) = trailer {
                 chunk["ossai"] = sse::came_to(trailer);
             }
-            sse::put(frame, &chunk);
+            sse::put(frame, None, &chunk);
         }
         if trailer.is_some() {
             frame.put_slice(b"data: [DONE]\n\n");
@@ -95,11 +95,7 @@ impl sse::Wire for Chat {
     }
 
     fn failed(&mut self, error: &Error, frame: &mut BytesMut) {
-        sse::put(frame, &openai::error::write(error));
-    }
-
-    fn silence(&mut self, frame: &mut BytesMut) {
-        frame.put_slice(b": ping\n\n");
+        sse::put(frame, None, &openai::error::write(error));
     }
 }
 

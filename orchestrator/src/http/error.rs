@@ -31,6 +31,15 @@ pub(crate) fn is_anthropic(path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// The same as the Responses API has it: its fields are flatter than those of Chat Completions.
+pub(super) fn respond_flat(error: &Error) -> Response {
+    write(
+        error,
+        error.kind().row().http,
+        &openai::error::write_flat(error),
+    )
+}
+
 fn write(error: &Error, status: u16, body: &Value) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(status, body);

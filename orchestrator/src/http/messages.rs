@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use bytes::{BufMut as _, BytesMut};
+use bytes::BytesMut;
 use ossai::{Error, Result, StreamEvent};
 use serde_json::{Value, json};
 
@@ -108,11 +108,7 @@ impl sse::Wire for Messages {
 }
 
 fn put(frame: &mut BytesMut, event: &Value) {
-    let name = event.get("type").and_then(Value::as_str);
-    frame.put_slice(b"event: ");
-    frame.put_slice(name.unwrap_or_default().as_bytes());
-    frame.put_slice(b"\n");
-    sse::put(frame, event);
+    sse::put(frame, event.get("type").and_then(Value::as_str), event);
 }
 
 /// Counted here, as `/ossai/v1/count` does: no provider is asked.

@@ -8,6 +8,7 @@ mod health;
 mod messages;
 mod models;
 mod own;
+mod responses;
 mod sse;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub(crate) fn router(app: &Arc<App>, grpc: Router<Arc<App>>, metrics: bool) -> R
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/responses", post(responses::create))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count))

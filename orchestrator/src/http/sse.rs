@@ -1,4 +1,4 @@
-//! A streamed answer as server-sent events. Each event is one `data` line of JSON, in which CR and LF are escaped.
+//! A streamed answer as server-sent events. Each event's data is one line of JSON, in which CR and LF are escaped.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -25,8 +25,10 @@ pub(super) trait Wire: Send + Unpin + 'static {
     fn event(&mut self, event: &StreamEvent, trailer: Option<&Trailer>, frame: &mut BytesMut);
     /// Writes the error that ends a bad stream.
     fn failed(&mut self, error: &Error, frame: &mut BytesMut);
-    /// Writes a sign of life.
-    fn silence(&mut self, frame: &mut BytesMut);
+    /// Writes a sign of life: a comment, which every reader passes over.
+    fn silence(&mut self, frame: &mut BytesMut) {
+        frame.put_slice(b": ping\n\n");
+    }
 }
 
 /// The body of an answer.
@@ -55,8 +57,13 @@ pub(super) fn respond(live: Live, wire: impl Wire, model: &str) -> Response {
     response
 }
 
-/// Writes a `data` line and the end of its event.
-pub(super) fn put(frame: &mut BytesMut, value: &Value) {
+/// Writes one event, without a name where its API's have none.
+pub(super) fn put(frame: &mut BytesMut, name: Option<&str>, value: &Value) {
+    if let Some(name) = name {
+        frame.put_slice(b"event: ");
+        frame.put_slice(name.as_bytes());
+        frame.put_slice(b"\n");
+    }
     frame.put_slice(b"data: ");
     // Writing to memory cannot fail.
     let _ = serde_json::to_writer(frame.writer(), value);
