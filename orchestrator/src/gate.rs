@@ -18,7 +18,8 @@ use crate::http::{error, is_grpc};
 use crate::store::keyring::Identity;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest `authorization` header looked at.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Longest header of a key looked at.
 const MAX_KEY_HEADER: usize = 512;
 
 /// A route's name in metrics, and whether it serves everybody.
@@ -32,6 +33,8 @@ fn route(path: &str) -> Route {
         "/livez" | "/readyz" | "/metrics" => ("health", true),
         "/v1/chat/completions" => ("chat_completions", false),
         "/v1/embeddings" => ("embeddings", false),
+        "/v1/messages" => ("messages", false),
+        "/v1/messages/count_tokens" => ("count_tokens", false),
         "/v1/models" => ("models", false),
         _ if path.starts_with("/v1/models/") => ("models", false),
         _ if path.starts_with("/ossai/v1/") => ("ossai", false),
@@ -50,7 +53,8 @@ pub(crate) async fn gate(
     next: Next,
 ) -> Response {
     let arrived = Instant::now();
-    let route = route(request.uri().path());
+    let path = request.uri().path().to_owned();
+    let route = route(&path);
     let id = request_id(request.headers());
     let is_grpc = is_grpc(request.headers());
     let admitted = admit(&app, &request, &route, &id, arrived);
@@ -66,13 +70,17 @@ pub(crate) async fn gate(
             if is_grpc {
                 status_from_error(&error).into_http()
             } else {
-                error::respond(&error)
+                error::respond_at(&path, &error, &id)
             }
         }
     };
     app.metrics
         .responded(route.name, response.status().as_u16());
     if let Ok(id) = HeaderValue::from_str(&id) {
+        if error::is_anthropic(&path) {
+            // Anthropic's name for it.
+            response.headers_mut().insert("request-id", id.clone());
+        }
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
@@ -182,23 +190,28 @@ fn identify(app: &App, headers: &HeaderMap) -> Result<Identity> {
             key_id: None,
         });
     }
-    let presented = headers
-        .get(AUTHORIZATION)
-        .filter(|value| value.len() <= MAX_KEY_HEADER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| {
-            let (scheme, key) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-        });
+    let bearer = header(headers, &AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    // Anthropic's clients name it so.
+    let presented = bearer.or_else(|| header(headers, &API_KEY));
     // A missing key takes the same way as a wrong one.
     app.keyring
         .check(presented.unwrap_or_default())
         .ok_or_else(|| {
             Error::new(
                 ErrorKind::Authentication,
-                "the API key is missing or not valid (`authorization: Bearer ossai_…`)",
+                "the API key is missing or not valid (`authorization: Bearer ossai_…` or `x-api-key: ossai_…`)",
             )
         })
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers
+        .get(name)
+        .filter(|value| value.len() <= MAX_KEY_HEADER)
+        .and_then(|value| value.to_str().ok())
 }
 
 /// The caller's id if it is a sane one, else one of ours.

@@ -7,11 +7,13 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use ossai::{Error, Result};
+use bytes::{BufMut as _, BytesMut};
+use ossai::{Error, Result, StreamEvent};
+use serde_json::Value;
 
 use super::{body, error, header_options, sse, trailer_headers};
 use crate::app::App;
-use crate::call::{Call, Caller, Operation};
+use crate::call::{Call, Caller, Operation, Trailer};
 use crate::dialect::openai;
 use crate::dialect::openai::request::ChatCall;
 use crate::live::Live;
@@ -50,14 +52,13 @@ async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Respons
     .await?;
     let client = call.client().clone();
     if stream {
-        let chunks = openai::stream::Chunks::new(&id, &request.model, now(), include_usage);
+        let wire = Chat {
+            chunks: openai::stream::Chunks::new(&id, &request.model, now(), include_usage),
+            scratch: Vec::new(),
+        };
         let model = request.model.clone();
         let opening = Box::pin(async move { client.stream_with(request, options).await });
-        return Ok(sse::respond(
-            Live::open(call, opening).await?,
-            chunks,
-            &model,
-        ));
+        return Ok(sse::respond(Live::open(call, opening).await?, wire, &model));
     }
     match client.complete_with(request, options).await {
         Ok(answer) => {
@@ -70,6 +71,31 @@ async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Respons
             call.failed(&error);
             Err(error)
         }
+    }
+}
+
+/// Each event is one `data` line of JSON; `[DONE]` ends them.
+struct Chat {
+    chunks: openai::stream::Chunks,
+    scratch: Vec<Value>,
+}
+
+impl sse::Wire for Chat {
+    fn event(&mut self, event: &StreamEvent, trailer: Option<&Trailer>, frame: &mut BytesMut) {
+        self.chunks.push(event, &mut self.scratch);
+        for mut chunk in self.scratch.drain(..) {
+            if let Some(trailer) = trailer {
+                chunk["ossai"] = sse::came_to(trailer);
+            }
+            sse::put(frame, None, &chunk);
+        }
+        if trailer.is_some() {
+            frame.put_slice(b"data: [DONE]\n\n");
+        }
+    }
+
+    fn failed(&mut self, error: &Error, frame: &mut BytesMut) {
+        sse::put(frame, None, &openai::error::write(error));
     }
 }
 

@@ -1,19 +1,48 @@
-//! Errors as HTTP answers. Each says in `x-should-retry` whether trying again makes sense, because OpenAI's SDKs would
-//! otherwise multiply the tries that were made here.
+//! Errors as HTTP answers. Each says in `x-should-retry` whether trying again makes sense, because the vendors' SDKs
+//! would otherwise multiply the tries that were made here.
 
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use ossai::{Error, ErrorKind};
+use serde_json::Value;
 
 use super::body::json;
-use crate::dialect::openai;
+use crate::dialect::{anthropic, openai};
 
 /// The answer to a failed request.
 pub(crate) fn respond(error: &Error) -> Response {
-    let status =
-        StatusCode::from_u16(error.kind().row().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(status, &openai::error::write(error));
+    write(error, error.kind().row().http, &openai::error::write(error))
+}
+
+/// The same as the API at this path has it.
+pub(crate) fn respond_at(path: &str, error: &Error, request_id: &str) -> Response {
+    if is_anthropic(path) {
+        let status = anthropic::error::status(error);
+        write(error, status, &anthropic::error::write(error, request_id))
+    } else {
+        respond(error)
+    }
+}
+
+/// Whether Anthropic's API is at this path.
+pub(crate) fn is_anthropic(path: &str) -> bool {
+    path.strip_prefix("/v1/messages")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The same as the Responses API has it: its fields are flatter than those of Chat Completions.
+pub(super) fn respond_flat(error: &Error) -> Response {
+    write(
+        error,
+        error.kind().row().http,
+        &openai::error::write_flat(error),
+    )
+}
+
+fn write(error: &Error, status: u16, body: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, body);
     let headers = response.headers_mut();
     let retry = if should_retry(error) { "true" } else { "false" };
     headers.insert("x-should-retry", HeaderValue::from_static(retry));

@@ -1,22 +1,24 @@
-//! The routes of the one port: OpenAI's API, our own, health and metrics, and beside them the gRPC services.
+//! The routes of the one port: OpenAI's API, Anthropic's, our own, health and metrics, and beside them the gRPC services.
 
 mod body;
 mod chat;
 mod embeddings;
 pub(crate) mod error;
 mod health;
+mod messages;
 mod models;
 mod own;
+mod responses;
 mod sse;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use ossai::transport::convert::status_from_error;
 use ossai::{CallOptions, Error, ErrorKind, Result};
 
@@ -34,7 +36,10 @@ pub(crate) fn router(app: &Arc<App>, grpc: Router<Arc<App>>, metrics: bool) -> R
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/responses", post(responses::create))
         .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
         .route("/ossai/v1/usage", get(own::usage))
@@ -59,7 +64,7 @@ pub(crate) fn metrics_router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-async fn no_route(uri: Uri, headers: HeaderMap) -> Response {
+async fn no_route(uri: Uri, headers: HeaderMap, caller: Option<Extension<Caller>>) -> Response {
     if is_grpc(&headers) {
         let error = Error::new(ErrorKind::Unsupported, "there is no such service here");
         return status_from_error(&error).into_http();
@@ -69,10 +74,15 @@ async fn no_route(uri: Uri, headers: HeaderMap) -> Response {
     } else {
         ""
     };
-    error::respond(&Error::new(
+    let error = Error::new(
         ErrorKind::NotFound,
         format!("there is nothing at this address{hint}"),
-    ))
+    );
+    error::respond_at(uri.path(), &error, id(caller.as_ref()))
+}
+
+fn id(caller: Option<&Extension<Caller>>) -> &str {
+    caller.map_or("", |Extension(caller)| &caller.request_id)
 }
 
 /// Whether a request's client reads gRPC statuses.
@@ -83,11 +93,9 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     content_type.starts_with(b"application/grpc")
 }
 
-async fn wrong_method() -> Response {
-    let mut response = error::respond(&Error::invalid(
-        "method",
-        "expected another one for this address",
-    ));
+async fn wrong_method(uri: Uri, caller: Option<Extension<Caller>>) -> Response {
+    let error = Error::invalid("method", "expected another one for this address");
+    let mut response = error::respond_at(uri.path(), &error, id(caller.as_ref()));
     *response.status_mut() = axum::http::StatusCode::METHOD_NOT_ALLOWED;
     response
 }

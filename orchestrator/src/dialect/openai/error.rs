@@ -5,6 +5,15 @@ use serde_json::{Value, json};
 
 /// An error's body.
 pub(crate) fn write(error: &Error) -> Value {
+    with_param(error, param)
+}
+
+/// An error's body where requests are as flat as ours.
+pub(crate) fn write_flat(error: &Error) -> Value {
+    with_param(error, option)
+}
+
+fn with_param(error: &Error, param: fn(&str) -> String) -> Value {
     let fields = error.fields();
     let (kind, code) = words(error);
     json!({ "error": {
@@ -58,8 +67,12 @@ fn param(field: &str) -> String {
     match field {
         "tool_choice.name" => "tool_choice.function.name".into(),
         "response_format.schema" => "response_format.json_schema.schema".into(),
-        _ => field
-            .strip_prefix("options.")
-            .map_or_else(|| field.to_owned(), |name| format!("ossai.{name}")),
+        field => option(field),
     }
+}
+
+fn option(field: &str) -> String {
+    field
+        .strip_prefix("options.")
+        .map_or_else(|| field.to_owned(), |name| format!("ossai.{name}"))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 ///
 /// # Errors
 /// `invalid_request` for `path`, saying what was `expected`.
-pub(super) fn take<T: DeserializeOwned>(
+pub(crate) fn take<T: DeserializeOwned>(
     object: &mut Extra,
     name: &str,
     path: &str,
@@ -24,7 +24,7 @@ pub(super) fn take<T: DeserializeOwned>(
 }
 
 /// The same for a field that must be there.
-pub(super) fn need<T: DeserializeOwned>(
+pub(crate) fn need<T: DeserializeOwned>(
     object: &mut Extra,
     name: &str,
     path: &str,
@@ -34,7 +34,7 @@ pub(super) fn need<T: DeserializeOwned>(
 }
 
 /// The object in a value.
-pub(super) fn object(value: Value, path: &str) -> Result<Extra> {
+pub(crate) fn object(value: Value, path: &str) -> Result<Extra> {
     match value {
         Value::Object(object) => Ok(object),
         _ => Err(Error::invalid(path, "expected an object")),

@@ -226,7 +226,7 @@ fn file(part: &mut Extra, path: &str) -> Result<Option<Part>> {
 }
 
 /// Media type and base64 text of a plain data URL (RFC 2397); one with parameters stays as it is.
-fn data_url(url: &str) -> Option<(&str, &str)> {
+pub(super) fn data_url(url: &str) -> Option<(&str, &str)> {
     let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
     let media_type = head.strip_suffix(";base64")?;
     (!media_type.is_empty() && !media_type.contains(';')).then_some((media_type, data))

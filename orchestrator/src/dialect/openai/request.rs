@@ -12,12 +12,13 @@ use super::fields::{need, object, take};
 use super::message;
 
 /// What would let a caller steer the server's own connections or credentials (behaviour §4): refused, never passed on.
-const FORBIDDEN: &[&str] = &["api_base", "api_key", "base_url", "extra_headers", "proxy"];
+pub(super) const FORBIDDEN: &[&str] =
+    &["api_base", "api_key", "base_url", "extra_headers", "proxy"];
 
-const NUMBER: &str = "expected a number";
-const WHOLE: &str = "expected a whole number, 0 or more";
-const STRING: &str = "expected a string";
-const BOOLEAN: &str = "expected true or false";
+pub(super) const NUMBER: &str = "expected a number";
+pub(super) const WHOLE: &str = "expected a whole number, 0 or more";
+pub(super) const STRING: &str = "expected a string";
+pub(super) const BOOLEAN: &str = "expected true or false";
 
 /// A request and how it wants its answer.
 #[derive(Debug, Default)]
@@ -113,7 +114,7 @@ pub(crate) fn read(body: Value) -> Result<ChatCall> {
 }
 
 /// What the caller wants of *us*: the object `ossai` beside the vendor's fields.
-pub(super) fn options(body: &mut Extra) -> Result<CallOptions> {
+pub(crate) fn options(body: &mut Extra) -> Result<CallOptions> {
     let Some(value) = body.shift_remove("ossai") else {
         return Ok(CallOptions::default());
     };
@@ -266,7 +267,7 @@ fn response_format(o: &mut Extra) -> Result<Option<ResponseFormat>> {
     }
 }
 
-fn stop(o: &mut Extra) -> Result<Vec<String>> {
+pub(super) fn stop(o: &mut Extra) -> Result<Vec<String>> {
     match o.shift_remove("stop") {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::String(one)) => Ok(vec![one]),
