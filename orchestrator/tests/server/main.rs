@@ -7,5 +7,6 @@ mod grpc;
 mod lifecycle;
 mod limits;
 mod observe;
+mod resume;
 mod support;
 mod upstream;
