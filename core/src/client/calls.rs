@@ -400,7 +400,7 @@ impl Core {
     }
 
     /// Joins the flight of this call, or starts one.
-    fn depart(
+    pub(super) fn depart(
         self: &Arc<Self>,
         call: &Prepared,
         streamed: bool,
