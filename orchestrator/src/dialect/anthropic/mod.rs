@@ -12,4 +12,6 @@ mod turn;
 mod usage;
 
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod tests;
