@@ -6,6 +6,7 @@ mod calls;
 mod grpc;
 mod lifecycle;
 mod limits;
+mod messages;
 mod observe;
 mod support;
 mod upstream;

@@ -13,4 +13,6 @@ mod turn;
 mod usage;
 
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod tests;
