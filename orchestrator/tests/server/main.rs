@@ -7,5 +7,6 @@ mod grpc;
 mod lifecycle;
 mod limits;
 mod observe;
+mod responses;
 mod support;
 mod upstream;
