@@ -8,5 +8,6 @@ mod lifecycle;
 mod limits;
 mod messages;
 mod observe;
+mod responses;
 mod support;
 mod upstream;

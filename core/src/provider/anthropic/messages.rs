@@ -17,6 +17,7 @@ const OPENAI_ONLY: &[&str] = &[
     "annotations",
     "audio",
     "function_call",
+    "phase",
     "reasoning",
     "reasoning_content",
     "refusal",
