@@ -15,33 +15,25 @@ import tempfile
 import time
 import urllib.request
 
-CALL = {"id": "call_1", "name": "look_up", "arguments": '{"q": "sky"}'}
-THINKING = {"text": "Let me see.", "signature": "sig-1"}
-CUT = {"close_after": {"event": 4}}
-
 
 def failing(status, body):
     return {"default": {"status": status, "body": body}}
 
 
+def cut(body, event):
+    return {"default": {"body": body, "close_after": {"event": event}}}
+
+
 SCENARIOS = {
     "anthropic_messages": {
-        "a-tools": {"responses": [{"body": {"anthropic": {"text": "I look.", "tool_calls": [CALL]}}}, {"body": {"anthropic": {"text": "Blue."}}}]},
-        "a-stream": {"default": {"body": {"anthropic_stream": {"thinking": THINKING, "deltas": ["I ", "look."], "tool_calls": [CALL]}}}},
-        "a-cut": {"default": {"body": {"anthropic_stream": {"deltas": ["Hel", "lo"]}}, **CUT}},
+        "a-cut": cut({"anthropic_stream": {"deltas": ["Hel", "lo"]}}, 4),
         "a-down": failing(529, {"anthropic_error": {"type": "overloaded_error", "message": "Overloaded"}}),
         "a-limit": failing(429, {"anthropic_error": {"type": "rate_limit_error", "message": "slow down"}}),
     },
     "openai_responses": {
-        "r-tools": {"responses": [{"body": {"openai_responses": {"text": "I look.", "tool_calls": [CALL]}}}, {"body": {"openai_responses": {"text": "Blue."}}}]},
-        "r-stream": {"default": {"body": {"openai_responses_stream": {"deltas": ["I ", "look."], "tool_calls": [CALL]}}}},
-        "r-cut": {"default": {"body": {"openai_responses_stream": {"deltas": ["Hel", "lo"]}}, "close_after": {"event": 6}}},
+        "r-cut": cut({"openai_responses_stream": {"deltas": ["Hel", "lo"]}}, 6),
         "r-down": failing(503, {"openai_error": {"message": "down"}}),
         "r-limit": failing(429, {"openai_error": {"message": "slow down"}}),
-    },
-    "openai_chat": {
-        "c-tools": {"responses": [{"body": {"openai_chat": {"text": "I look.", "tool_calls": [CALL]}}}, {"body": {"openai_chat": {"text": "Blue."}}}]},
-        "c-stream": {"default": {"body": {"openai_chat_stream": {"deltas": ["I ", "look."], "tool_calls": [CALL]}}}},
     },
 }
 
