@@ -74,11 +74,15 @@ function raised({ error }: Failure): Error {
   return fromFields(decode<ErrorFields>(error));
 }
 
+/** The signal, of whichever realm or polyfill; throws its reason when it is aborted already. */
 function checked(signal: unknown): AbortSignal | undefined {
   if (signal === undefined) return undefined;
-  if (!(signal instanceof AbortSignal)) throw invalid("options.signal", "expected an AbortSignal");
-  signal.throwIfAborted();
-  return signal;
+  const given = signal as AbortSignal | null;
+  if (typeof given?.aborted !== "boolean" || typeof given.addEventListener !== "function") {
+    throw invalid("options.signal", "expected an AbortSignal");
+  }
+  if (given.aborted) throw given.reason ?? new DOMException("This operation was aborted", "AbortError");
+  return given;
 }
 
 function options(given: object | undefined): string {

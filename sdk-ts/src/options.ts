@@ -50,6 +50,8 @@ export interface ClientOptions {
     halfOpen?: number;
   };
   fallback?: { models?: Readonly<Record<string, readonly string[]>>; on?: readonly string[] };
+  /** Whether a second copy of a late call that is marked `safe` goes out. */
+  hedge?: { enabled?: boolean; afterMs?: number | null };
   cache?: { enabled?: boolean; maxBytes?: number; ttlMs?: number; embeddingTtlMs?: number; store?: "deterministic" | "all" };
   /** Which calls may share a flight. */
   coalesce?: "deterministic" | "all" | "off";
@@ -102,6 +104,12 @@ export interface CallOptions extends SignalOptions {
   /** Models asked in this one's place when it cannot answer, in order. */
   fallbacks?: readonly string[];
   fallbackOn?: readonly string[];
+  /** Whether a second copy goes out when the first is late, and the earlier answer is taken; only for a call that is `safe`. Both are paid for. */
+  hedge?: boolean;
+  /** After how long the copy goes out; absent means the 95th percentile measured for the model. */
+  hedgeAfterMs?: number;
+  /** A second copy of the call does no harm but cost: nothing of its answer acts by itself. */
+  safe?: boolean;
   /** From -10 to 10. */
   priority?: number;
   /** What becomes of parameters that the model does not take. */

@@ -24,7 +24,7 @@ function snake(name: string): string {
 /** Settings in the core's names; a name that is given in both forms is a mistake. */
 export function renamed(root: string, given: unknown, depth = 0): Fields {
   if (depth > 16) throw invalid(root, "expected fewer levels (or is it a cycle?)");
-  const result: Fields = {};
+  const result = Object.create(null) as Fields; // `__proto__` is a name like any other
   for (const [key, value] of Object.entries(object(root, given))) {
     if (value === undefined) continue;
     const name = snake(key);

@@ -149,6 +149,10 @@ export interface Attempt {
   duration_us: number;
   /** The model asked, where the call may fall back to another. */
   model?: string;
+  /** It ran beside the try that decided: one of the two copies of a hedged call. */
+  parallel?: boolean;
+  /** Which further address was asked, as a path of the configuration; absent for the first. */
+  endpoint?: string;
 }
 
 /** Where a call's time went, in microseconds. */

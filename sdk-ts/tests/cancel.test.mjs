@@ -119,6 +119,16 @@ test("closing under a storm of calls settles every one", async (t) => {
   }
 });
 
+test("a hit is there before the event loop turns", async (t) => {
+  const client = open(t, { environment: false });
+  await client.complete(LOCAL);
+  let turned = false;
+  setImmediate(() => (turned = true));
+  assert.equal((await client.complete(LOCAL)).cache.status, "hit");
+  assert.equal((await client.stream(LOCAL).final()).cache.status, "hit");
+  assert.equal(turned, false);
+});
+
 test("hits let other work run", async (t) => {
   const client = open(t, { environment: false });
   await client.complete(LOCAL);

@@ -157,6 +157,7 @@ test("a wrong setting names its path", () => {
     [{ retry: { maxAttempts: 0 } }, "config.retry.max_attempts"],
     [{ timeouts: { total: 1 } }, "config.timeouts.total"],
     [{ noSuch: 1 }, "config.no_such"],
+    [JSON.parse('{"__proto__": {"tenant": "x"}}'), "config.__proto__"],
     [{ timeout: 1, timeouts: { totalMs: 1 } }, "config.timeout"],
     [{ retries: -1 }, "config.retries"],
     [{ timeout: 1, timeouts: 7 }, "config.timeouts"],

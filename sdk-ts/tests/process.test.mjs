@@ -20,7 +20,10 @@ test("loading and opening start no thread, and the first call that waits starts 
     const before = ours();
     client.count(${json(LOCAL)});
     const counted = ours();
-    client.complete(${json(LOCAL)}).then(() => console.log(before, counted, ours()));
+    client.complete(${json(LOCAL)}).then(async () => {
+      for (let i = 0; i < 200 && ours() < 2; i++) await new Promise((resolve) => setTimeout(resolve, 10)); // a thread names itself
+      console.log(before, counted, ours());
+    });
   `;
   assert.deepEqual((await run(["-e", program])).said, "0 0 2\n");
 });

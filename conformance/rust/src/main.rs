@@ -93,7 +93,12 @@ impl Driver for Roads {
             });
         }
         // A configuration that is wrong is so on either road, whoever reads it.
-        if let Caller::There(adapter, client) = self.caller(&setup.config).await? {
+        let text = setup
+            .config
+            .to_string()
+            .replace("@orchestrator", "localhost:1");
+        let written = serde_json::from_str(&text).unwrap_or_default();
+        if let Caller::There(adapter, client) = self.caller(&written).await? {
             adapter.tell(client, "close").await?;
         }
         let broken =
@@ -105,13 +110,28 @@ impl Driver for Roads {
             for name in ["endpoint", "api_key", "tenant"] {
                 behind.remove(name);
             }
-            before.remove("providers");
+            let past_it = before.get("fallback").and_then(|f| f.get("direct"));
+            if past_it != Some(&json!(true)) {
+                before.remove("providers");
+            }
+            if let Some(fallback) = behind.get_mut("fallback").and_then(Value::as_object_mut) {
+                fallback.remove("endpoints");
+            }
         }
         let serve = json!({"bind": "127.0.0.1:0", "data_dir": folder.path(), "client": behind});
         let serve =
             ServeConfig::from_parts(Some(&serve.to_string()), &|_| None).map_err(|e| broken(&e))?;
         let server = Server::start(serve).await.map_err(|e| broken(&e))?;
-        before["endpoint"] = json!(server.address().to_string());
+        // A case may name places where no orchestrator is, and `@orchestrator` for the one there is.
+        let address = server.address().to_string();
+        if before.get("endpoint").is_none() {
+            before["endpoint"] = json!(address);
+        }
+        if let Some(further) = before.pointer_mut("/fallback/endpoints") {
+            *further =
+                serde_json::from_str(&further.to_string().replace("@orchestrator", &address))
+                    .map_err(|e| broken(&e))?;
+        }
         Ok(Open {
             caller: self.caller(&before).await?,
             server: Mutex::new(Some((server, folder))),

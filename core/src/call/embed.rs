@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::attempt::{Wire, request_id, unreadable};
+use super::elsewhere::Asking;
 use super::flight::Publisher;
+use super::pace::Asked;
 use super::pipeline::{Failure, Flight, Success, Try};
 use super::validate;
 use crate::client::config::ProviderKind;
@@ -76,9 +78,40 @@ impl Try for Piece<'_> {
     }
 }
 
+/// An embedding, wherever it is asked for.
+struct Embedding<'a> {
+    log: &'a Arc<EmbeddingLog>,
+    stores: bool,
+}
+
+impl Asking for Embedding<'_> {
+    type Answer = Arc<EmbeddingResponse>;
+
+    async fn ask(&self, flight: &Arc<Flight>) -> Result<Arc<EmbeddingResponse>> {
+        let Asked::Embedding(request) = &flight.asked else {
+            return Err(Error::new(ErrorKind::Internal, "no embedding is asked for"));
+        };
+        let answer = flight.embed_once(Arc::clone(request), self.log).await?;
+        Ok(flight.settle_embedding(request, answer, self.stores))
+    }
+}
+
 impl Flight {
-    /// The whole of an embedding's flight.
+    /// The whole of an embedding's flight: where it was meant to go, and the places after it when that cannot answer.
     pub(crate) async fn fly_embedding(
+        self: &Arc<Self>,
+        log: &Arc<EmbeddingLog>,
+        stores: bool,
+    ) -> Result<Arc<EmbeddingResponse>> {
+        let what = Embedding { log, stores };
+        match what.ask(self).await {
+            Err(error) if self.has_elsewhere() => self.elsewhere(error, &what, false).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Asks one model at one address.
+    async fn embed_once(
         self: &Arc<Self>,
         request: Arc<EmbeddingRequest>,
         log: &Arc<EmbeddingLog>,

@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod circuit;
+pub(crate) mod elsewhere;
 pub(crate) mod embed;
 pub(crate) mod fallback;
 // The deadline signal and the audience are for the orchestrator's and the bindings' flights; tests and models hold them.

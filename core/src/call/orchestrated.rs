@@ -25,7 +25,7 @@ const BATCH: usize = 256;
 
 impl Flight {
     pub(crate) fn road(&self) -> Result<&GrpcRoad> {
-        self.core.road()
+        self.route.road()
     }
 
     pub(crate) fn meta(&self) -> Meta<'_> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::circuit::is_refusal;
+use super::elsewhere::Reached;
 use super::fallback::Fallbacks;
 use super::hedge::{Decided, Hedge, Race, Racer};
 use super::pace::{Asked, Pace};
@@ -35,6 +36,8 @@ pub(crate) struct Progress {
     attempts: Mutex<Vec<Attempt>>,
     /// Copies of the request, beside the one that was answered, that may be billed.
     pub(super) losers: AtomicU32,
+    /// What an orchestrator has done with it.
+    pub(super) reached: Reached,
     /// The latest moment anybody waits for, in nanoseconds of the client's clock; 0 while none is set.
     deadline: AtomicU64,
 }
@@ -256,6 +259,9 @@ impl Flight {
                 }
                 Err(failure) => failure,
             };
+            if self.route.is_orchestrator {
+                self.progress.reached.note(&failure);
+            }
             let mut error = failure.error;
             self.progress.trace.note(&*core.clock, || {
                 TraceStep::new("attempt", "failed")
@@ -377,6 +383,7 @@ impl Flight {
     ) -> Attempt {
         let mut record = Attempt {
             model: self.label.clone(),
+            endpoint: self.place_name(),
             delay_ms: millis(waited),
             duration_us: micros(self.core.clock.now().saturating_sub(started)),
             ..Attempt::default()

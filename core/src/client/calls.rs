@@ -246,7 +246,12 @@ impl Core {
         if let Some(max_cost) = options.max_cost {
             self.check_cost(&request, &options, max_cost)?;
         }
-        let fallbacks = self.fallbacks(&request, &options, route.is_orchestrator)?;
+        let fallbacks = self.fallbacks(
+            &request.model,
+            Some(&request),
+            &options,
+            route.is_orchestrator,
+        )?;
         let cache = policy::cache_use(&self.config, &options, deterministic);
         // Which parameters an orchestrator's provider takes is not known here.
         let blind = strict && route.is_orchestrator;
@@ -488,7 +493,7 @@ impl Core {
                 .then(|| call.request.model.clone()),
             hedge: self.hedge(&call.options, &call.route, &call.request.model, streamed),
             racer: None,
-            hurry: false,
+            hurry: !call.route.others.is_empty(),
         }
     }
 

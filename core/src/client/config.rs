@@ -68,6 +68,9 @@ pub struct ProviderConfig {
     pub api: Option<Api>,
     /// Base address up to and including the version (`https://api.openai.com/v1`).
     pub base_url: Option<String>,
+    /// Further addresses of the same provider, asked in order and at once when the one before fails, at most 8. The key
+    /// goes to them too if it is named here, not if it comes from the vendor's own variable.
+    pub fallback_urls: Vec<String>,
     /// The credential itself.
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub api_key: Option<Secret>,
@@ -205,7 +208,7 @@ pub struct Hedge {
     pub after_ms: Option<u64>,
 }
 
-/// Which models are asked in another's place when it cannot answer.
+/// Who is asked when a model or an orchestrator cannot answer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -214,6 +217,11 @@ pub struct Fallback {
     pub models: BTreeMap<String, Vec<String>>,
     /// Kinds of error after which they are asked, beside the usual ones.
     pub on: Vec<String>,
+    /// Further orchestrators, asked in order and at once when the one before cannot be reached, at most 8.
+    pub endpoints: Vec<String>,
+    /// Ask the providers straight, with the keys and the prices here, when no orchestrator can be reached. Its budgets,
+    /// limits and records do not see such a call.
+    pub direct: bool,
 }
 
 /// When an upstream that keeps failing is left alone: one circuit per endpoint origin and model.
@@ -486,6 +494,13 @@ impl Config {
             fallback::check_models(&path, list)?;
         }
         fallback::check_kinds("config.fallback.on", &self.fallback.on)?;
+        if !self.fallback.endpoints.is_empty() && self.endpoint.is_none() {
+            return Err(Error::invalid(
+                "config.fallback.endpoints",
+                "expected `endpoint` beside it: these come after it",
+            ));
+        }
+        fallback::check_addresses("config.fallback.endpoints", &self.fallback.endpoints)?;
         if self.testing.time_scale == Some(0) {
             return Err(Error::invalid(
                 "config.testing.time_scale",
@@ -512,6 +527,7 @@ impl Config {
                 return Err(Error::invalid(path, "expected a name without `/`"));
             }
             validate::headers(&format!("{path}.headers"), &provider.headers)?;
+            fallback::check_addresses(&format!("{path}.fallback_urls"), &provider.fallback_urls)?;
             if let Some(key) = &provider.api_key {
                 if key.expose().is_empty() {
                     return Err(Error::invalid(

@@ -114,8 +114,13 @@ impl Core {
         }
         let runtime = runtime()?;
         self.check_room()?;
+        let fallbacks = self.fallbacks(&request.model, None, &options, route.is_orchestrator)?;
         let joined = if policy::may_coalesce(&self.config, &options, true) {
-            self.embeddings.join(key.0, Want::Result, Some(deadline))?
+            let shared = match &fallbacks {
+                None => key.0,
+                Some(fallbacks) => fallbacks.flight_key(key),
+            };
+            self.embeddings.join(shared, Want::Result, Some(deadline))?
         } else {
             let (subscriber, log) = self
                 .embeddings
@@ -142,22 +147,21 @@ impl Core {
                     request_id: request_id.clone(),
                     asked: Asked::Embedding(Arc::clone(&request)),
                     gate: self.gate(&route, &request.model),
-                    fallbacks: None,
-                    label: None,
+                    label: (fallbacks.is_some() && !route.is_orchestrator)
+                        .then(|| request.model.clone()),
+                    fallbacks,
                     hedge: None,
                     racer: None,
-                    hurry: false,
+                    hurry: !route.others.is_empty(),
                 });
-                let (request, store) = (Arc::clone(&request), cache.write.then_some(key));
+                let stores = cache.write;
                 let log = Arc::new(log);
                 runtime.spawn(async move {
                     let outcome = tokio::select! {
                         biased;
                         () = log.cancelled() => return,
-                        outcome = flight.fly_embedding(Arc::clone(&request), &log) => outcome,
+                        outcome = flight.fly_embedding(&log, stores) => outcome,
                     };
-                    let outcome =
-                        outcome.map(|answer| flight.settle_embedding(&request, answer, store));
                     // The parts' tasks are gone by now, and with them every other owner.
                     if let Ok(log) = Arc::try_unwrap(log) {
                         log.finish(outcome);
@@ -209,11 +213,11 @@ fn told(trace: &Recorder, flown: Option<&Arc<Progress>>, started: Duration) -> O
 }
 
 impl Flight {
-    fn settle_embedding(
+    pub(crate) fn settle_embedding(
         &self,
         request: &EmbeddingRequest,
         mut answer: EmbeddingResponse,
-        store: Option<key::Key>,
+        stores: bool,
     ) -> Arc<EmbeddingResponse> {
         if !self.route.is_orchestrator {
             self.settle_direct(request, &mut answer);
@@ -222,7 +226,10 @@ impl Flight {
         }
         self.core.count_spent(&answer.cost);
         let answer = Arc::new(answer);
-        self.keep(&answer, store);
+        // An orchestrator may have fallen back; it keeps the answer under its own model's key.
+        if stores && answer.model == request.model {
+            self.keep(request, &answer);
+        }
         answer
     }
 
@@ -239,8 +246,16 @@ impl Flight {
             .price(&request.model, None, &self.options, &answer.usage);
     }
 
-    fn keep(&self, answer: &Arc<EmbeddingResponse>, store: Option<key::Key>) {
-        if let (Some(key), Some(memory)) = (store, &self.core.memory) {
+    fn keep(&self, request: &EmbeddingRequest, answer: &Arc<EmbeddingResponse>) {
+        if let Some(memory) = &self.core.memory {
+            let (_, name) = request.model.split_once('/').unwrap_or_default();
+            let name = if self.route.is_orchestrator {
+                &request.model
+            } else {
+                name
+            };
+            let place = self.core.place(&self.route, &self.route.endpoint, name);
+            let key = key::embedding_key(&place, request);
             let config = &self.core.config.cache;
             let ttl =
                 Duration::from_millis(self.options.cache.ttl_ms.unwrap_or(config.embedding_ttl_ms));

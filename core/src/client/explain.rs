@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::calls::Prepared;
 use super::config::ProviderKind;
-use super::{Client, EstimateOptions};
+use super::route::Route;
+use super::{Client, Core, EstimateOptions};
 use crate::cache::policy;
+use crate::call::fallback::Fallbacks;
 use crate::call::pace::Asked;
 use crate::call::pipeline::millis;
 use crate::call::validate;
@@ -29,6 +32,9 @@ pub struct Explanation {
     pub key_fields: Vec<String>,
     /// Where it would go.
     pub route: RoutePlan,
+    /// Where it would go after that, in order, as long as nobody answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<RoutePlan>,
     /// Whether equal requests must have equal answers: temperature 0, or a local model.
     pub deterministic: bool,
     /// What it would do with the cache.
@@ -66,6 +72,9 @@ pub struct RoutePlan {
     /// The address, without its query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Which further address it is, as a path of the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 /// What a call would do with the cache.
@@ -226,7 +235,9 @@ impl Client {
                 model: model.to_owned(),
                 api: (road == "direct").then_some(route.api),
                 url,
+                place: None,
             },
+            fallbacks: core.places_after(&call),
             deterministic: call.deterministic,
             cache,
             sharing: SharingPlan {
@@ -256,5 +267,62 @@ impl Client {
             )?,
             refused,
         })
+    }
+}
+
+impl Core {
+    /// The places a call would go to after its first.
+    fn places_after(&self, call: &Prepared) -> Vec<RoutePlan> {
+        let model = &call.request.model;
+        let mut plans = Vec::new();
+        let with_others = |plans: &mut Vec<RoutePlan>, route: &Arc<Route>, model: &str| {
+            plans.extend(route.others.iter().map(|route| plan(route, model)));
+        };
+        with_others(&mut plans, &call.route, model);
+        let listed = |plans: &mut Vec<RoutePlan>, fallbacks: &Fallbacks| {
+            for (model, route) in fallbacks.models.iter().zip(&fallbacks.routes) {
+                plans.push(plan(route, model));
+                with_others(plans, route, model);
+            }
+        };
+        if let Some(fallbacks) = &call.fallbacks {
+            listed(&mut plans, fallbacks);
+        }
+        if call.route.is_orchestrator
+            && self.config.fallback.direct
+            && let Ok((provider, _)) = validate::split_model(model)
+            && let Ok(route) = self.routes.direct(provider)
+        {
+            plans.push(RoutePlan {
+                place: Some("config.fallback.direct".into()),
+                ..plan(route, model)
+            });
+            with_others(&mut plans, route, model);
+            if let Ok(Some(fallbacks)) =
+                self.fallbacks(model, Some(&call.request), &call.options, false)
+            {
+                listed(&mut plans, &fallbacks);
+            }
+        }
+        plans
+    }
+}
+
+fn plan(route: &Route, model: &str) -> RoutePlan {
+    let (_, name) = model.split_once('/').unwrap_or(("", model));
+    let (road, model) = if route.is_orchestrator {
+        ("orchestrator", model)
+    } else if route.kind == ProviderKind::Local {
+        ("local", name)
+    } else {
+        ("direct", name)
+    };
+    RoutePlan {
+        road,
+        provider: route.name.clone(),
+        model: model.to_owned(),
+        api: (road == "direct").then_some(route.api),
+        url: (road != "local").then(|| route.base_url.clone()),
+        place: route.place.clone(),
     }
 }

@@ -59,7 +59,10 @@ impl Client {
         let mut all = Vec::new();
         for route in self.core.routes.callable() {
             if route.is_orchestrator {
-                all.push(self.core.road()?.health(self.core.meta()).await?);
+                all.push(route.road()?.health(self.core.meta()).await?);
+                for other in &route.others {
+                    all.push(other.road()?.health(self.core.meta()).await?);
+                }
                 continue;
             }
             let started = self.core.clock.now();
@@ -95,7 +98,22 @@ impl Core {
 
     async fn models_of(self: &Arc<Self>, route: &Arc<Route>) -> Result<Vec<ModelInfo>> {
         if route.is_orchestrator {
-            return self.road()?.models(self.meta()).await;
+            let mut outcome = route.road()?.models(self.meta()).await;
+            for other in &route.others {
+                let unreached = |error: &crate::Error| {
+                    matches!(
+                        error.kind(),
+                        ErrorKind::ConnectFailed
+                            | ErrorKind::TransportInterrupted
+                            | ErrorKind::ShuttingDown
+                    )
+                };
+                if !outcome.as_ref().is_err_and(unreached) {
+                    break;
+                }
+                outcome = other.road()?.models(self.meta()).await;
+            }
+            return outcome;
         }
         if route.kind == ProviderKind::Local {
             return Ok(provider::local::models());

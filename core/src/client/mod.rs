@@ -70,7 +70,6 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) routes: Routes,
     http: OnceLock<Result<Http>>,
-    road: Option<GrpcRoad>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) quotas: RetryQuota,
@@ -115,12 +114,6 @@ impl Core {
             *place = DIGITS[usize::try_from(digit).unwrap_or(0)];
         }
         String::from_utf8_lossy(&id).into_owned()
-    }
-
-    pub(crate) fn road(&self) -> Result<&GrpcRoad> {
-        self.road
-            .as_ref()
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "no orchestrator is configured"))
     }
 
     pub(crate) fn route(&self, provider: &str) -> Result<&Arc<Route>> {
@@ -183,14 +176,11 @@ impl Client {
                 PriceTable::embedded().with_overlay(&read_file("config.prices", path)?)?
             }
         };
-        let routes = Routes::new(&config, &credentials.into_iter().collect())?;
         // A wrong proxy is told now, not by the first call.
         let proxies = Proxies::new(&config)?;
-        let road = config
-            .endpoint
-            .as_deref()
-            .map(|endpoint| road(endpoint, &config, proxies.as_ref()))
-            .transpose()?;
+        let routes = Routes::new(&config, &credentials.into_iter().collect(), |endpoint| {
+            road(endpoint, &config, proxies.as_ref())
+        })?;
         let log_bytes = usize::try_from(config.limits.max_stream_log_bytes).unwrap_or(usize::MAX);
         let limits = flight::Limits {
             log_bytes,
@@ -200,7 +190,6 @@ impl Client {
             core: Arc::new(Core {
                 routes,
                 http: OnceLock::new(),
-                road,
                 clock,
                 random,
                 quotas: RetryQuota::new(QuotaSettings::default()),

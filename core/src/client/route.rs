@@ -15,6 +15,7 @@ use crate::cost::usage::{UsageApi, usage_api};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{self, Lane};
 use crate::provider::Api;
+use crate::transport::grpc::GrpcRoad;
 
 /// The `anthropic-version` this was written against; servers that only speak its shape know the older one.
 const ANTHROPIC_VERSION: &str = "2026-10-21";
@@ -47,9 +48,22 @@ pub(crate) struct Route {
     pub(crate) live: Option<Arc<Live>>,
     /// What its upstream says of its limits; `None` where nobody paces.
     pub(crate) pace: Option<Arc<Lane>>,
+    /// The connection to it, if it is an orchestrator.
+    pub(crate) road: Option<GrpcRoad>,
+    /// Further addresses of the same server, in order.
+    pub(crate) others: Vec<Arc<Route>>,
+    /// Which of the further addresses it is, as a path of the configuration.
+    pub(crate) place: Option<String>,
 }
 
 impl Route {
+    /// The connection to the orchestrator it leads to.
+    pub(crate) fn road(&self) -> Result<&GrpcRoad> {
+        self.road
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "no orchestrator is configured"))
+    }
+
     /// Blots out the credential wherever a text repeats it.
     pub(crate) fn hide_credential(&self, text: &mut String) {
         let live = self.live.as_ref().and_then(|live| live.sent());
@@ -109,16 +123,38 @@ impl Routes {
     pub(crate) fn new(
         config: &Config,
         sources: &BTreeMap<String, Arc<dyn Credential>>,
+        road: impl Fn(&str) -> Result<GrpcRoad>,
     ) -> Result<Self> {
         let mut routes = BTreeMap::new();
         for (name, provider) in &config.providers {
-            routes.insert(
-                name.clone(),
-                Arc::new(paced(
-                    route(name, provider, presets::preset(name), sources.get(name))?,
+            let preset = presets::preset(name);
+            let source = sources.get(name);
+            let mut first = paced(route(name, provider, preset, source)?, config);
+            for (i, url) in provider.fallback_urls.iter().enumerate() {
+                let place = format!("config.providers.{name}.fallback_urls[{i}]");
+                let provider = ProviderConfig {
+                    base_url: Some(url.clone()),
+                    ..provider.clone()
+                };
+                let misplaced = |error: Error| {
+                    error.with(|fields| {
+                        if fields
+                            .field
+                            .as_ref()
+                            .is_some_and(|f| f.ends_with(".base_url"))
+                        {
+                            fields.field = Some(place.clone());
+                        }
+                    })
+                };
+                let mut other = paced(
+                    route(name, &provider, preset, source).map_err(misplaced)?,
                     config,
-                )),
-            );
+                );
+                other.place = Some(place);
+                first.others.push(Arc::new(other));
+            }
+            routes.insert(name.clone(), Arc::new(first));
         }
         for preset in presets::PRESETS {
             if !routes.contains_key(preset.name) {
@@ -138,10 +174,26 @@ impl Routes {
                 "expected a provider for this credential callback",
             ));
         }
-        let orchestrator = config
-            .endpoint
-            .as_deref()
-            .map(|endpoint| Arc::new(orchestrator(endpoint, config)));
+        let orchestrator = match &config.endpoint {
+            None => None,
+            Some(endpoint) => {
+                let mut first = orchestrator(endpoint, config, road(endpoint)?);
+                for (i, endpoint) in config.fallback.endpoints.iter().enumerate() {
+                    let place = format!("config.fallback.endpoints[{i}]");
+                    let road = road(endpoint).map_err(|error| {
+                        error.with(|fields| {
+                            if fields.field.as_deref() == Some("endpoint") {
+                                fields.field = Some(place.clone());
+                            }
+                        })
+                    })?;
+                    let mut other = orchestrator(endpoint, config, road);
+                    other.place = Some(place);
+                    first.others.push(Arc::new(other));
+                }
+                Some(Arc::new(first))
+            }
+        };
         Ok(Self {
             direct: routes,
             orchestrator,
@@ -153,6 +205,11 @@ impl Routes {
         if let Some(orchestrator) = &self.orchestrator {
             return Ok(orchestrator);
         }
+        self.direct(provider)
+    }
+
+    /// The route straight to a provider, whether or not there is an orchestrator.
+    pub(crate) fn direct(&self, provider: &str) -> Result<&Arc<Route>> {
         self.direct.get(provider).ok_or_else(|| {
             Error::new(
                 ErrorKind::NotFound,
@@ -188,7 +245,7 @@ impl Routes {
     }
 }
 
-fn orchestrator(endpoint: &str, config: &Config) -> Route {
+fn orchestrator(endpoint: &str, config: &Config, road: GrpcRoad) -> Route {
     Route {
         name: "orchestrator".into(),
         kind: ProviderKind::Openai,
@@ -206,6 +263,9 @@ fn orchestrator(endpoint: &str, config: &Config) -> Route {
         is_openai: false,
         live: None,
         pace: None,
+        road: Some(road),
+        others: Vec::new(),
+        place: None,
     }
 }
 
@@ -379,6 +439,9 @@ fn route(
         is_orchestrator: false,
         is_openai: name == "openai" && is_own,
         pace: None,
+        road: None,
+        others: Vec::new(),
+        place: None,
     })
 }
 

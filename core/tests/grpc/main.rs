@@ -462,6 +462,36 @@ async fn a_call_that_meets_an_orchestrator_shutting_down_is_tried_again_on_a_new
 }
 
 #[tokio::test]
+async fn a_provider_is_asked_past_an_orchestrator_that_may_be_paying_only_for_a_safe_call() {
+    for safe in [None, Some(false), Some(true)] {
+        let address = raw::serve(vec![], true).await;
+        let config = ossai::Config::from_json(
+            &serde_json::json!({"endpoint": address.to_string(), "fallback": {"direct": true}})
+                .to_string(),
+        );
+        let client = ossai::Client::new(config.unwrap()).unwrap();
+        let options = CallOptions {
+            safe,
+            max_attempts: Some(1),
+            ..CallOptions::default()
+        };
+        let request = CompletionRequest::new("local/extract", "hello");
+        let outcome = client.complete_with(request, options).await;
+        if safe == Some(true) {
+            let answer = outcome.unwrap();
+            assert_eq!(
+                answer.attempts.last().unwrap().endpoint.as_deref(),
+                Some("config.fallback.direct")
+            );
+        } else {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TransportInterrupted);
+            assert_eq!(error.fields().billed, Billed::Maybe);
+        }
+    }
+}
+
+#[tokio::test]
 async fn status_details_that_do_not_decode_do_no_harm() {
     let headers = [
         ("content-type", "application/grpc"),
