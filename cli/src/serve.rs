@@ -10,13 +10,14 @@ use crate::failure::Failure;
 use crate::global::{Global, config_path};
 use crate::io::out;
 
-/// Run an orchestrator: one port for gRPC and the OpenAI HTTP API
+/// Run an orchestrator: one port for gRPC and the HTTP APIs of OpenAI and Anthropic
 #[derive(Args)]
 #[command(after_help = "Examples:
   ossai serve
   ossai serve --bind 127.0.0.1:0 --data-dir ./data
   OSSAI_ENDPOINT=127.0.0.1:8080 ossai ask 'Is anybody there?'
   OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=none python my_program.py
+  ANTHROPIC_BASE_URL=http://127.0.0.1:8080 ANTHROPIC_API_KEY=none python my_program.py
 
 Prints its address on standard output once it listens; logs go to standard error. SIGTERM or Ctrl-C lets calls
 under way end; a second signal cuts them. --config names a server's file; without one, the providers of the

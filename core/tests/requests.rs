@@ -314,3 +314,76 @@ fn embeddings_ask_for_base64_and_refuse_empty_input() {
         assert_eq!(error.fields().field.as_deref(), Some(field));
     }
 }
+
+#[test]
+fn an_assistant_without_a_text_goes_back_as_null_where_something_stands_in_its_place() {
+    let message = |extra: Value| -> Message {
+        let mut message = json!({"role": "assistant", "content": null});
+        message
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        serde_json::from_value(message).unwrap()
+    };
+    for (extra, content) in [
+        (
+            json!({"tool_calls": [{"id": "1", "name": "f", "arguments": "{}"}]}),
+            Value::Null,
+        ),
+        (json!({"refusal": "No."}), Value::Null),
+        (json!({"audio": {"id": "audio_1"}}), Value::Null),
+        (json!({}), json!("")),
+    ] {
+        let request = CompletionRequest {
+            model: "m".into(),
+            messages: vec![Message::user("Hi"), message(extra)],
+            ..CompletionRequest::default()
+        };
+        assert_eq!(
+            body(Api::OpenAiChat, &request)["messages"][1]["content"],
+            content
+        );
+    }
+}
+
+#[test]
+fn fields_of_the_responses_api_reach_no_other() {
+    let mut request = CompletionRequest::new("m", "Hi");
+    for (name, value) in [
+        ("include", json!(["x"])),
+        ("truncation", json!("auto")),
+        ("max_tool_calls", json!(2)),
+        ("text", json!({"a": 1})),
+        ("reasoning", json!({"summary": "auto"})),
+    ] {
+        request.extra.insert(name.into(), value);
+    }
+    for api in APIS {
+        let wire = encode(api, &request).unwrap();
+        let sent: Value = serde_json::from_slice(&wire.body).unwrap();
+        let theirs = api == Api::OpenAiResponses;
+        for name in request.extra.keys() {
+            assert_eq!(sent.get(name).is_some(), theirs, "{api:?} {name}");
+            assert_eq!(
+                wire.dropped_params.contains(name),
+                !theirs,
+                "{api:?} {name}"
+            );
+        }
+    }
+    // A gateway's own form of it goes on.
+    request.extra = json!({"reasoning": {"max_tokens": 9}})
+        .as_object()
+        .unwrap()
+        .clone();
+    assert_eq!(
+        body(Api::OpenAiChat, &request)["reasoning"]["max_tokens"],
+        9
+    );
+    request.extra = json!({"verbosity": "low"}).as_object().unwrap().clone();
+    let sent = body(Api::OpenAiResponses, &request);
+    assert_eq!(
+        (&sent["text"]["verbosity"], sent.get("verbosity")),
+        (&json!("low"), None)
+    );
+}

@@ -34,6 +34,7 @@ fn route(path: &str) -> Route {
         "/v1/chat/completions" => ("chat_completions", false),
         "/v1/embeddings" => ("embeddings", false),
         "/v1/messages" => ("messages", false),
+        "/v1/responses" => ("responses", false),
         "/v1/messages/count_tokens" => ("count_tokens", false),
         "/v1/models" => ("models", false),
         _ if path.starts_with("/v1/models/") => ("models", false),
@@ -53,8 +54,8 @@ pub(crate) async fn gate(
     next: Next,
 ) -> Response {
     let arrived = Instant::now();
-    let path = request.uri().path().to_owned();
-    let route = route(&path);
+    let route = route(request.uri().path());
+    let anthropic = error::is_anthropic(request.uri().path(), request.headers());
     let id = request_id(request.headers());
     let is_grpc = is_grpc(request.headers());
     let admitted = admit(&app, &request, &route, &id, arrived);
@@ -70,14 +71,14 @@ pub(crate) async fn gate(
             if is_grpc {
                 status_from_error(&error).into_http()
             } else {
-                error::respond_at(&path, &error, &id)
+                error::respond_as(anthropic, &error, &id)
             }
         }
     };
     app.metrics
         .responded(route.name, response.status().as_u16());
     if let Ok(id) = HeaderValue::from_str(&id) {
-        if error::is_anthropic(&path) {
+        if anthropic {
             // Anthropic's name for it.
             response.headers_mut().insert("request-id", id.clone());
         }

@@ -2,7 +2,7 @@
 //! would otherwise multiply the tries that were made here.
 
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use ossai::{Error, ErrorKind};
 use serde_json::Value;
@@ -15,9 +15,9 @@ pub(crate) fn respond(error: &Error) -> Response {
     write(error, error.kind().row().http, &openai::error::write(error))
 }
 
-/// The same as the API at this path has it.
-pub(crate) fn respond_at(path: &str, error: &Error, request_id: &str) -> Response {
-    if is_anthropic(path) {
+/// The same as Anthropic's API has it, or OpenAI's.
+pub(crate) fn respond_as(anthropic: bool, error: &Error, request_id: &str) -> Response {
+    if anthropic {
         let status = anthropic::error::status(error);
         write(error, status, &anthropic::error::write(error, request_id))
     } else {
@@ -25,10 +25,14 @@ pub(crate) fn respond_at(path: &str, error: &Error, request_id: &str) -> Respons
     }
 }
 
-/// Whether Anthropic's API is at this path.
-pub(crate) fn is_anthropic(path: &str) -> bool {
-    path.strip_prefix("/v1/messages")
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Whether a request is one of Anthropic's API: by its path, or where both vendors have it, by the header that only
+/// Anthropic's clients send.
+pub(crate) fn is_anthropic(path: &str, headers: &HeaderMap) -> bool {
+    let at = |root: &str| {
+        path.strip_prefix(root)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    at("/v1/messages") || (at("/v1/models") && headers.contains_key("anthropic-version"))
 }
 
 /// The same as the Responses API has it: its fields are flatter than those of Chat Completions.

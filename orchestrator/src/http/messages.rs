@@ -18,9 +18,6 @@ use crate::dialect::anthropic;
 use crate::dialect::anthropic::request::MessagesCall;
 use crate::live::Live;
 
-/// The path, for the form of its errors.
-const PATH: &str = "/v1/messages";
-
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -29,7 +26,7 @@ pub(super) async fn create(
     let id = Arc::clone(&caller.request_id);
     run(&app, caller, request)
         .await
-        .unwrap_or_else(|error| error::respond_at(PATH, &error, &id))
+        .unwrap_or_else(|error| error::respond_as(true, &error, &id))
 }
 
 async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Response> {
@@ -131,6 +128,6 @@ pub(super) async fn count(
     };
     match run.await {
         Ok(count) => body::json(StatusCode::OK, &json!({ "input_tokens": count.tokens })),
-        Err(error) => error::respond_at(PATH, &error, &caller.request_id),
+        Err(error) => error::respond_as(true, &error, &caller.request_id),
     }
 }

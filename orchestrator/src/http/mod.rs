@@ -78,7 +78,11 @@ async fn no_route(uri: Uri, headers: HeaderMap, caller: Option<Extension<Caller>
         ErrorKind::NotFound,
         format!("there is nothing at this address{hint}"),
     );
-    error::respond_at(uri.path(), &error, id(caller.as_ref()))
+    error::respond_as(
+        error::is_anthropic(uri.path(), &headers),
+        &error,
+        id(caller.as_ref()),
+    )
 }
 
 fn id(caller: Option<&Extension<Caller>>) -> &str {
@@ -93,9 +97,13 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     content_type.starts_with(b"application/grpc")
 }
 
-async fn wrong_method(uri: Uri, caller: Option<Extension<Caller>>) -> Response {
+async fn wrong_method(uri: Uri, headers: HeaderMap, caller: Option<Extension<Caller>>) -> Response {
     let error = Error::invalid("method", "expected another one for this address");
-    let mut response = error::respond_at(uri.path(), &error, id(caller.as_ref()));
+    let mut response = error::respond_as(
+        error::is_anthropic(uri.path(), &headers),
+        &error,
+        id(caller.as_ref()),
+    );
     *response.status_mut() = axum::http::StatusCode::METHOD_NOT_ALLOWED;
     response
 }

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Extension;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use ossai::{Error, ErrorKind, ModelInfo, Result};
+use serde_json::Value;
 
 use super::{body, error};
 use crate::app::App;
 use crate::call::Caller;
+use crate::dialect::anthropic::models::{self, Page};
 use crate::dialect::openai;
 
 /// How long a list is good: asking every provider takes as long as the slowest one.
@@ -69,14 +71,29 @@ impl ModelLists {
     }
 }
 
+/// In Anthropic's form for its clients, which name their version of it.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
 ) -> Response {
-    match app.models.get(&app, &caller, None).await {
-        Ok(models) => body::json(StatusCode::OK, &openai::models::list(&models)),
-        Err(error) => error::respond(&error),
-    }
+    let anthropic = error::is_anthropic(uri.path(), &headers);
+    let run = async {
+        let page = if anthropic {
+            let query = Query::try_from_uri(&uri);
+            let Query(pairs) = query.map_err(|error| Error::invalid("query", error.body_text()))?;
+            Some(Page::read(pairs)?)
+        } else {
+            None
+        };
+        let models = app.models.get(&app, &caller, None).await?;
+        match page {
+            Some(page) => models::list(&models, &page),
+            None => Ok(openai::models::list(&models)),
+        }
+    };
+    answer(run.await, anthropic, &caller)
 }
 
 /// An id has a slash in it, which clients encode or not; both arrive here decoded.
@@ -84,19 +101,31 @@ pub(super) async fn retrieve(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
 ) -> Response {
+    let anthropic = error::is_anthropic(uri.path(), &headers);
     let find = async {
         let id = app.full_model_name(&id)?;
         let provider = id.split('/').next().unwrap_or_default();
         let models = app.models.get(&app, &caller, Some(provider)).await?;
         let found = models.iter().find(|model| model.id == id);
-        found.map(openai::models::one).ok_or_else(|| {
+        let write = if anthropic {
+            models::one
+        } else {
+            openai::models::one
+        };
+        found.map(write).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "there is no such model")
                 .with(|fields| fields.field = Some("model".into()))
         })
     };
-    match find.await {
-        Ok(model) => body::json(StatusCode::OK, &model),
-        Err(error) => error::respond(&error),
+    answer(find.await, anthropic, &caller)
+}
+
+fn answer(outcome: Result<Value>, anthropic: bool, caller: &Caller) -> Response {
+    match outcome {
+        Ok(body) => body::json(StatusCode::OK, &body),
+        Err(error) => error::respond_as(anthropic, &error, &caller.request_id),
     }
 }

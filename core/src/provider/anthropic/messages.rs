@@ -17,6 +17,7 @@ const OPENAI_ONLY: &[&str] = &[
     "annotations",
     "audio",
     "function_call",
+    "phase",
     "reasoning",
     "reasoning_content",
     "refusal",
@@ -56,7 +57,8 @@ pub(super) fn turns(messages: &[Message]) -> Result<Vec<Turn<'_>>> {
     Ok(turns)
 }
 
-/// Writes the instructions: a string, or blocks where a part has fields of its own (`cache_control`).
+/// Writes the instructions: a string, or blocks where there are several in a message or one has fields of its own
+/// (`cache_control`).
 pub(super) fn write_system(o: &mut Obj<'_>, messages: &[Message]) -> Result<()> {
     let system = || {
         messages
@@ -69,9 +71,9 @@ pub(super) fn write_system(o: &mut Obj<'_>, messages: &[Message]) -> Result<()> 
         message.extra.get("cache_control").is_none()
             && match &message.content {
                 Content::Text(_) => true,
-                Content::Parts(parts) => parts
-                    .iter()
-                    .all(|part| matches!(part, Part::Text(text) if text.extra.is_empty())),
+                Content::Parts(parts) => {
+                    matches!(parts.as_slice(), [Part::Text(text)] if text.extra.is_empty())
+                }
             }
     };
     if system().next().is_none() {

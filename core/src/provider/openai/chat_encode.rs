@@ -6,6 +6,18 @@ use crate::provider::{Encode, WireBody};
 use crate::types::{Content, Message, Part, ResponseFormat, Role, Tool, ToolChoice};
 use crate::{Error, Result};
 
+/// What the Responses API takes and this one does not.
+const RESPONSES_ONLY: &[&str] = &[
+    "context_management",
+    "include",
+    "max_tool_calls",
+    "text",
+    "truncation",
+];
+
+/// What an assistant's message without a text may have in its place.
+const IN_PLACE_OF_TEXT: &[&str] = &["tool_calls", "function_call", "audio", "refusal"];
+
 pub(in crate::provider) fn encode(mut call: Encode<'_>) -> Result<WireBody> {
     let (req, traits) = (call.req, call.traits);
     let reasons = traits.reasons(call.model);
@@ -90,16 +102,33 @@ pub(in crate::provider) fn encode(mut call: Encode<'_>) -> Result<WireBody> {
             }
         }
         call.drop_repeated(o, &["stream_options"]);
-        // Without a stream its options are an error at OpenAI.
-        let skip: &[&str] = if call.stream {
-            &[]
-        } else {
-            &["stream_options"]
-        };
-        o.extra(&req.extra, skip);
+        if !req.extra.is_empty() {
+            write_extra(o, &mut call);
+        }
         Ok::<(), Error>(())
     })?;
     Ok(call.body("/chat/completions", body))
+}
+
+fn write_extra(o: &mut Obj<'_>, call: &mut Encode<'_>) {
+    let extra = &call.req.extra;
+    let mut skip = RESPONSES_ONLY.to_vec();
+    // Gateways know `reasoning` with efforts and budgets; a wish for its summary alone is of the Responses API.
+    if let Some(own) = call.extra_object("reasoning")
+        && own
+            .keys()
+            .all(|key| matches!(key.as_str(), "summary" | "generate_summary" | "context"))
+    {
+        skip.push("reasoning");
+    }
+    for name in &skip {
+        call.drop_if(name, extra.contains_key(*name));
+    }
+    // Without a stream its options are an error at OpenAI.
+    if !call.stream {
+        skip.push("stream_options");
+    }
+    o.extra(extra, &skip);
 }
 
 fn write_tool(tools: &mut Arr<'_>, tool: &Tool) -> Result<()> {
@@ -151,7 +180,7 @@ fn write_message(o: &mut Obj<'_>, message: &Message, i: usize, developer: bool) 
     o.put("role", role.as_str());
     let mut reasoning = String::new();
     match &message.content {
-        Content::Text(text) if text.is_empty() && !message.tool_calls.is_empty() => {
+        Content::Text(text) if text.is_empty() && stands_without_text(message) => {
             o.put("content", &None::<()>);
         }
         Content::Text(text) => o.put("content", text),
@@ -170,7 +199,7 @@ fn write_message(o: &mut Obj<'_>, message: &Message, i: usize, developer: bool) 
                     .iter()
                     .filter(|part| !matches!(part, Part::Reasoning(_)))
             };
-            if sent().next().is_none() && !message.tool_calls.is_empty() {
+            if sent().next().is_none() && stands_without_text(message) {
                 o.put("content", &None::<()>);
             } else {
                 write_parts(o, parts, i)?;
@@ -200,8 +229,18 @@ fn write_message(o: &mut Obj<'_>, message: &Message, i: usize, developer: bool) 
     if !reasoning.is_empty() && !message.extra.contains_key("reasoning_content") {
         o.put("reasoning_content", &reasoning);
     }
-    o.extra(&message.extra, &[]);
+    // A mark of the Responses API.
+    o.extra(&message.extra, &["phase"]);
     Ok(())
+}
+
+/// Whether the official SDKs send `content: null`, as the API's own answers have it.
+fn stands_without_text(message: &Message) -> bool {
+    message.role == Role::Assistant
+        && (!message.tool_calls.is_empty()
+            || IN_PLACE_OF_TEXT
+                .iter()
+                .any(|name| message.extra.contains_key(*name)))
 }
 
 fn write_parts(o: &mut Obj<'_>, parts: &[Part], i: usize) -> Result<()> {

@@ -23,6 +23,7 @@ const MAX_PARTS: usize = 4096;
 /// Members of a response that are not passed on as unknown: read here, or the request's own said back.
 const KNOWN: &[&str] = &[
     "background",
+    "completed_at",
     "conversation",
     "created_at",
     "error",

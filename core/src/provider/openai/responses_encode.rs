@@ -65,13 +65,20 @@ pub(in crate::provider) fn encode(mut call: Encode<'_>) -> Result<WireBody> {
             Some(simple) => o.put("tool_choice", simple),
         }
         o.some("parallel_tool_calls", &req.parallel_tool_calls);
-        if req.response_format.is_some() {
+        // Chat completions have it on top.
+        let verbosity = req.extra.get("verbosity");
+        if req.response_format.is_some() || verbosity.is_some() {
             o.object("text", |o| {
                 if let Some(format) = &req.response_format {
                     o.object("format", |o| write_format(o, format))?;
                 }
                 if let Some(own) = call.extra_object("text") {
                     o.extra(own, &[]);
+                }
+                if let Some(verbosity) = verbosity
+                    && !o.has("verbosity")
+                {
+                    o.put("verbosity", verbosity);
                 }
                 Ok::<(), Error>(())
             })?;
@@ -132,7 +139,7 @@ pub(in crate::provider) fn encode(mut call: Encode<'_>) -> Result<WireBody> {
         }
         call.drop_repeated(o, &["reasoning", "text", "stream_options"]);
         let mut skip = CHAT_ONLY.to_vec();
-        skip.push("stream_options");
+        skip.extend(["stream_options", "verbosity"]);
         o.extra(&req.extra, &skip);
         Ok::<(), Error>(())
     })?;
@@ -247,14 +254,17 @@ fn write_reasoning(items: &mut Arr<'_>, part: &ReasoningPart, stored: bool) -> R
     }
     items.object(|o| {
         o.put("type", "reasoning");
-        o.array("summary", |summary| match part.text.as_str() {
-            "" => Ok::<(), Error>(()),
-            text => summary.object(|o| {
-                o.put("type", "summary_text");
-                o.put("text", text);
-                Ok(())
-            }),
-        })?;
+        // Several paragraphs stand in `extra` as they came.
+        if !part.extra.contains_key("summary") {
+            o.array("summary", |summary| match part.text.as_str() {
+                "" => Ok::<(), Error>(()),
+                text => summary.object(|o| {
+                    o.put("type", "summary_text");
+                    o.put("text", text);
+                    Ok(())
+                }),
+            })?;
+        }
         o.some("encrypted_content", &part.redacted);
         o.extra(&part.extra, &[]);
         Ok(())

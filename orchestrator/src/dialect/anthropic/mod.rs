@@ -4,6 +4,7 @@ mod block;
 mod content;
 pub(crate) mod error;
 pub(crate) mod message;
+pub(crate) mod models;
 pub(crate) mod names;
 pub(crate) mod request;
 pub(crate) mod stream;
@@ -11,5 +12,7 @@ mod tools;
 mod turn;
 mod usage;
 
+#[cfg(test)]
+mod answer_tests;
 #[cfg(test)]
 mod tests;

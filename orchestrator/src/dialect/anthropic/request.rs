@@ -115,7 +115,10 @@ fn counted(mut body: Extra) -> Result<MessagesCall> {
             "expected a list of strings",
         )?
         .unwrap_or_default(),
-        reasoning_effort: effort.or(thinking(o)?),
+        reasoning_effort: match effort {
+            Some(effort) => Some(effort),
+            None => thinking(o)?,
+        },
         service_tier: take(o, "service_tier", "service_tier", STRING)?,
         metadata,
         user,
@@ -130,7 +133,7 @@ fn counted(mut body: Extra) -> Result<MessagesCall> {
     })
 }
 
-/// Thinking switched off is an effort of ours; all other settings are the vendor's alone.
+/// Thinking switched off is an effort of ours where none is named; all other settings are the vendor's alone.
 fn thinking(o: &mut Extra) -> Result<Option<ReasoningEffort>> {
     let Some(thinking) = take::<Extra>(o, "thinking", "thinking", "expected an object")? else {
         return Ok(None);
@@ -138,7 +141,7 @@ fn thinking(o: &mut Extra) -> Result<Option<ReasoningEffort>> {
     let Some(kind) = thinking.get("type").and_then(Value::as_str) else {
         return Err(Error::invalid("thinking.type", STRING));
     };
-    if kind == "disabled" && thinking.len() == 1 && !o.contains_key("output_config") {
+    if kind == "disabled" && thinking.len() == 1 {
         return Ok(Some(ReasoningEffort::None));
     }
     o.insert("thinking".into(), Value::Object(thinking));

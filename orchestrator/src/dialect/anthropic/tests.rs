@@ -1,13 +1,11 @@
-//! What Anthropic's clients send is read without loss, and what we write they and our own decoder read back.
+//! What Anthropic's clients send is read without loss, and what is wrong in it is named.
 #![allow(clippy::unwrap_used)]
 
-use ossai::cost::usage::usage_api;
-use ossai::provider::{Api, ModelTraits, StreamDecoder, decode_completion, encode_completion};
-use ossai::transport::sse::SseEvent;
-use ossai::{Error, ErrorKind, Extra, FinishReason, ReasoningEffort, StreamEvent, Usage};
-use serde_json::{Map, Value, json};
+use ossai::provider::{Api, ModelTraits, encode_completion};
+use ossai::{Error, ErrorKind, ReasoningEffort};
+use serde_json::{Value, json};
 
-use super::{error, message, request, stream::Events};
+use super::{error, request};
 
 fn body(change: Value) -> Value {
     let mut body = json!({
@@ -100,10 +98,10 @@ fn every_content_block_reaches_the_upstream_without_loss() {
         json!({"type": "container_upload", "file_id": "file_1"}),
     ];
     for block in &user {
-        let body = body(json!({"messages": [{"role": "user", "content": [block]}]}));
-        assert_eq!(passed_on(&body), body);
+        let plain = body(json!({"messages": [{"role": "user", "content": [block]}]}));
+        assert_eq!(passed_on(&plain), plain);
         let result = json!({"type": "tool_result", "tool_use_id": "toolu_1", "content": [block]});
-        let body = super::tests::body(json!({"messages": [{"role": "user", "content": [result]}]}));
+        let body = body(json!({"messages": [{"role": "user", "content": [result]}]}));
         assert_eq!(passed_on(&body), body);
     }
     let conversation = json!({"messages": [
@@ -180,8 +178,6 @@ fn thinking_of_another_vendor_goes_back_to_it() {
     let answer = &passed_on(&body)["messages"][1]["content"];
     assert_eq!(*answer, json!([{"type": "text", "text": "y"}]));
     let request = request::read(body).unwrap().request;
-    let mut traits = ModelTraits::default();
-    traits.clone_from(&ModelTraits::default());
     let ossai::Content::Parts(parts) = &request.messages[1].content else {
         panic!()
     };
@@ -207,7 +203,7 @@ fn wrong_fields_are_refused_by_their_name_in_the_api() {
         ("messages[0].role", json!({"messages": [{"content": "x"}]})),
         (
             "messages[0].role",
-            json!({"messages": [{"role": "system", "content": "x"}]}),
+            json!({"messages": [{"role": "tool", "content": "x"}]}),
         ),
         (
             "messages[0].name",
@@ -323,12 +319,12 @@ fn wrong_fields_are_refused_by_their_name_in_the_api() {
         let error = request::read(body(change.clone())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{change}");
         assert_eq!(error.fields().field.as_deref(), Some(field), "{change}");
-        let wrong = request::read(json!([])).unwrap_err();
-        assert_eq!(wrong.fields().field.as_deref(), Some("body"));
         let written = error::write(&error, "req_1");
         let message = written["error"]["message"].as_str().unwrap();
         assert!(message.starts_with(field), "{message}");
     }
+    let error = request::read(json!([])).unwrap_err();
+    assert_eq!(error.fields().field.as_deref(), Some("body"));
 }
 
 #[test]

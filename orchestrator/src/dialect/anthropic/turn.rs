@@ -42,18 +42,21 @@ impl Turns {
     pub(super) fn turn(&mut self, value: Value, path: String) -> Result<()> {
         let mut turn = object(value, &path)?;
         let at = |name: &str| format!("{path}.{name}");
-        let role: String = need(&mut turn, "role", &at("role"), "expected user or assistant")?;
+        let role: String = need(
+            &mut turn,
+            "role",
+            &at("role"),
+            "expected user, assistant or system",
+        )?;
         let role = match role.as_str() {
             "user" => Role::User,
             "assistant" => Role::Assistant,
-            "system" => {
+            "system" => Role::System,
+            _ => {
                 return Err(Error::invalid(
                     at("role"),
-                    "expected user or assistant: instructions stand in `system`",
+                    "expected user, assistant or system",
                 ));
-            }
-            _ => {
-                return Err(Error::invalid(at("role"), "expected user or assistant"));
             }
         };
         let content = blocks(turn.shift_remove("content"), &at("content"))?;
@@ -71,6 +74,16 @@ impl Turns {
                     ..Origin::default()
                 },
             ),
+            (Blocks::List(list), Role::System) => {
+                let content = Content::Parts(parts(list, &at("content"))?);
+                self.add(
+                    Message::system(content),
+                    Origin {
+                        path,
+                        ..Origin::default()
+                    },
+                );
+            }
             (Blocks::List(list), Role::Assistant) => self.assistant(list, path)?,
             (Blocks::List(list), _) => self.user(list, path)?,
         }

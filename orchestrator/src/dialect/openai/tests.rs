@@ -57,17 +57,6 @@ fn plain(body: &Value) -> Value {
     if let Some(stop @ Value::String(_)) = object.get_mut("stop") {
         *stop = json!([stop]);
     }
-    for message in object
-        .get_mut("messages")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        // Next to calls of custom tools an absent text goes on as the empty one.
-        if message["content"].is_null() && message["tool_calls"][0]["type"] == "custom" {
-            message["content"] = "".into();
-        }
-    }
     if let Some(temperature) = object.get_mut("temperature") {
         *temperature = temperature.as_f64().into();
     }

@@ -82,6 +82,7 @@ pub(super) fn reasoning(id: &str, part: &ReasoningPart) -> Value {
 /// Reasoning that comes back.
 pub(super) fn read_reasoning(mut item: Extra, path: &str) -> Result<ReasoningPart> {
     let at = |name: &str| format!("{path}.{name}");
+    item.shift_remove("type");
     item.shift_remove("status");
     let mut texts = |name: &str| -> Result<(String, Vec<Value>)> {
         let list: Vec<Value> =
