@@ -8,7 +8,7 @@ mod lifecycle;
 mod limits;
 mod messages;
 mod observe;
-mod resume;
 mod responses;
+mod resume;
 mod support;
 mod upstream;
