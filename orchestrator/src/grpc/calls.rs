@@ -106,7 +106,7 @@ impl CompletionService for Desk {
             return Ok(reply(Messages::Plain(source)));
         }
         Ok(match self.0.kept.take_in(source, tenant, connection) {
-            Err(source) => reply(Messages::Plain(source)),
+            Err(source) => reply(Messages::Plain(*source)),
             Ok((reader, token)) => {
                 let mut response = reply(Messages::Resumable(reader));
                 if let Ok(token) = token.parse() {

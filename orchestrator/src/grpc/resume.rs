@@ -91,15 +91,15 @@ impl Kept {
         source: Source,
         tenant: Arc<str>,
         connection: Broken,
-    ) -> std::result::Result<(Reader, String), Source> {
+    ) -> std::result::Result<(Reader, String), Box<Source>> {
         let mut random = [0_u8; 16];
         if self.0.patience.is_zero() || getrandom::fill(&mut random).is_err() {
-            return Err(source);
+            return Err(Box::new(source));
         }
         let token = format!("{:032x}", u128::from_be_bytes(random));
         let mut streams = self.lock();
         if streams.len() >= self.0.most {
-            return Err(source);
+            return Err(Box::new(source));
         }
         let slot = Arc::new(Slot {
             tenant,

@@ -164,17 +164,13 @@ impl Events {
     /// An event of the part that is open, or begins now.
     fn piece(&mut self, event: &StreamEvent, out: &mut Vec<Value>) {
         match event {
-            StreamEvent::TextDelta { index, text } | StreamEvent::RefusalDelta { index, text } => {
-                // The API takes no empty text back.
-                if !text.is_empty() {
-                    self.start_once(
-                        *index,
-                        Kind::Text,
-                        out,
-                        || json!({ "type": "text", "text": "" }),
-                    );
-                    self.delta(json!({ "type": "text_delta", "text": text }), out);
-                }
+            // The API takes no empty text back.
+            StreamEvent::TextDelta { index, text } | StreamEvent::RefusalDelta { index, text }
+                if !text.is_empty() =>
+            {
+                let block = || json!({ "type": "text", "text": "" });
+                self.start_once(*index, Kind::Text, out, block);
+                self.delta(json!({ "type": "text_delta", "text": text }), out);
             }
             StreamEvent::ReasoningDelta {
                 index,

@@ -110,13 +110,12 @@ pub(super) fn read_reasoning(mut item: Extra, path: &str) -> Result<ReasoningPar
         item.insert("content".into(), contents.into());
     }
     let (mut signature, mut redacted) = (None, None);
-    match proof {
-        Some(proof) => match (proof.strip_prefix(SIGNED), proof.strip_prefix(HIDDEN)) {
+    if let Some(proof) = proof {
+        match (proof.strip_prefix(SIGNED), proof.strip_prefix(HIDDEN)) {
             (Some(text), _) => signature = Some(text.to_owned()),
             (_, Some(text)) => redacted = Some(text.to_owned()),
             _ => redacted = Some(proof),
-        },
-        None => {}
+        }
     }
     let is_ours = item
         .get("id")
