@@ -29,6 +29,16 @@ pub mod tokens;
 pub mod transport;
 pub mod types;
 
+/// Readers of strangers' bytes that only the fuzzers reach from outside.
+#[cfg(ossai_fuzz)]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Reads what an answer's headers say of limits.
+    pub fn limits(headers: &http::HeaderMap, wall: std::time::SystemTime) {
+        let _ = crate::limit::read(headers, wall);
+    }
+}
+
 pub use client::{
     Client, CompletionStream, Config, Credential, EstimateOptions, Explanation, Secret, TokenCount,
 };

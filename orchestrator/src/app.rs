@@ -8,6 +8,7 @@ use ossai::{Client, Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
 use crate::config::{Auth, ServeConfig};
+use crate::grpc::resume::Kept;
 use crate::http::ModelLists;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -27,6 +28,7 @@ pub(crate) struct App {
     pub(crate) room: Arc<Semaphore>,
     pub(crate) clients: Clients,
     pub(crate) models: ModelLists,
+    pub(crate) kept: Kept,
     /// New calls are refused.
     pub(crate) closing: AtomicBool,
     /// The server says it is not ready.

@@ -25,6 +25,26 @@ mod metrics;
 mod server;
 mod store;
 
+/// Readers of strangers' bytes that only the fuzzers reach from outside.
+#[cfg(ossai_fuzz)]
+#[doc(hidden)]
+pub mod fuzzing {
+    use ossai::{CompletionRequest, Result};
+    use serde_json::Value;
+
+    /// Reads the body of one of the served APIs by its number; gives the request where it is one for a completion.
+    ///
+    /// # Errors
+    /// As the API's own reader.
+    pub fn read_body(which: usize, body: Value) -> Result<Option<CompletionRequest>> {
+        use crate::dialect::openai::{embedding, request};
+        match which {
+            0 => request::read(body).map(|call| Some(call.request)),
+            _ => embedding::read(body).map(|_| None),
+        }
+    }
+}
+
 pub use config::{Auth, ConfigErrors, ServeConfig};
 pub use server::{Ended, ServeError, Server, run};
 pub use store::{ApiKey, CreatedKey, GroupBy, Store, UsageFilter, UsageRow, UsageSum, parse_time};

@@ -28,3 +28,6 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The metadata key under which both sides name the [`PROTOCOL_VERSION`] they speak. A peer of another version answers
 /// `version_incompatible` (`FAILED_PRECONDITION`, reason `VERSION_INCOMPATIBLE`); absent means 1.
 pub const PROTOCOL_KEY: &str = "x-ossai-protocol";
+
+/// The metadata key under which a server gives the token of a stream that can be resumed (`ResumeStream.token`).
+pub const RESUME_KEY: &str = "x-ossai-resume";

@@ -6,6 +6,8 @@
 
 pub mod arguments;
 pub mod call;
+pub mod chance;
+pub mod proxy;
 pub mod roads;
 pub mod tally;
 pub mod upstream;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
 
 /// What it does with the next requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +44,11 @@ struct Shared {
     calls: Mutex<HashMap<String, Record>>,
 }
 
-/// A running upstream; it ends with the runtime.
+/// A running upstream; it ends with the runtime, or when it is told to.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     address: SocketAddr,
+    task: AbortHandle,
     shared: Arc<Shared>,
 }
 
@@ -61,8 +63,17 @@ impl Upstream {
         let listener = socket.listen(4096)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
-        tokio::spawn(accept(listener, shared.clone()));
-        Ok(Self { address, shared })
+        let task = tokio::spawn(accept(listener, shared.clone())).abort_handle();
+        Ok(Self {
+            address,
+            task,
+            shared,
+        })
+    }
+
+    /// Closes its port and every connection.
+    pub fn end(&self) {
+        self.task.abort();
     }
 
     /// Where it listens.
@@ -104,13 +115,18 @@ impl Shared {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut open = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = open.join_next() => continue,
+        };
+        let Ok((stream, _)) = accepted else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
         let shared = shared.clone();
-        tokio::spawn(async move {
+        open.spawn(async move {
             // A client that leaves is no fault of the upstream's.
             let _ = serve(stream, &shared).await;
         });

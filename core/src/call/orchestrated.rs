@@ -3,23 +3,24 @@
 //! The orchestrator has retried already by the time it answers with an error of an upstream: such an error names its
 //! attempts, and trying again here would multiply them. Only what it refuses itself may be tried again.
 
-use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-
-use futures_core::Stream;
 
 use super::pipeline::{Failure, Flight, Success};
 use super::stream::Relay;
 use crate::client::Secret;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::convert::should_retry;
-use crate::transport::grpc::{GrpcRoad, Meta, NOT_PROCESSED};
+use crate::transport::grpc::{Events, From, GrpcRoad, Meta, NOT_PROCESSED, Thread};
 use crate::types::{
     CacheTier, CallOptions, Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse,
-    StreamEvent,
+    StreamEvent, TraceStep,
 };
 
+/// Waits before each try at going on with a stream that brings no event, in milliseconds: an orchestrator keeps it for
+/// about a second.
+const GO_ON_AFTER: [u64; 3] = [0, 100, 300];
 /// Most events taken over from one read.
 const BATCH: usize = 256;
 
@@ -107,13 +108,15 @@ impl Flight {
         relay: &mut Relay<'_>,
     ) -> Result<Completion, Failure> {
         self.progress.phase.sent();
-        let stream = self
+        let options = self.remote_options();
+        let (mut stream, thread) = self
             .road()?
-            .stream(request, &self.remote_options(), self.meta())
+            .open_stream(From::Start(request), &options, self.meta())
             .await
             .map_err(answered)?;
-        let mut stream = pin!(stream);
         let mut events = Vec::new();
+        let mut gone_on = 0;
+        let mut seen = 0;
         loop {
             // Whatever has arrived is one batch.
             let read = std::future::poll_fn(|cx| {
@@ -142,21 +145,72 @@ impl Flight {
             if let Err(error) = relay.pass(&mut events).await {
                 return Err(relay.broken(error));
             }
-            match read {
-                Ok(None) => {}
+            let error = match read {
+                Ok(None) => continue,
                 Ok(Some(completion)) => return Ok(*completion),
+                Err(error) => error,
+            };
+            if let Some(thread) = thread.as_ref().filter(|thread| thread.was_cut()) {
+                if thread.seen() > seen {
+                    (seen, gone_on) = (thread.seen(), 0);
+                }
+                if let Some(rest) = self.go_on(thread, &options, &mut gone_on).await {
+                    stream = rest;
+                    continue;
+                }
+            }
+            let failure = answered(error);
+            let broken = relay.broken(failure.error);
+            return Err(Failure {
+                should_retry: failure.should_retry,
+                unprocessed: failure.unprocessed,
+                exhausted: failure.exhausted,
+                ..broken
+            });
+        }
+    }
+
+    /// The rest of a stream whose connection broke, if the orchestrator still has it.
+    async fn go_on(
+        &self,
+        thread: &Arc<Thread>,
+        options: &CallOptions,
+        gone_on: &mut usize,
+    ) -> Option<Events> {
+        let core = &self.core;
+        while let Some(wait) = GO_ON_AFTER.get(*gone_on) {
+            *gone_on += 1;
+            core.clock.sleep(Duration::from_millis(*wait)).await;
+            let meta = Meta {
+                // The time for its first event is over or running; what is left to bound is the way there.
+                timeout: Some(Duration::from_millis(core.config.timeouts.connect_ms)),
+                ..self.meta()
+            };
+            let outcome = self
+                .road()
+                .ok()?
+                .open_stream(From::Thread(thread), options, meta)
+                .await;
+            match outcome {
+                Ok((rest, _)) => {
+                    self.progress
+                        .trace
+                        .note(&*core.clock, || TraceStep::new("resume", "resumed"));
+                    return Some(rest);
+                }
                 Err(error) => {
-                    let failure = answered(error);
-                    let broken = relay.broken(failure.error);
-                    return Err(Failure {
-                        should_retry: failure.should_retry,
-                        unprocessed: failure.unprocessed,
-                        exhausted: failure.exhausted,
-                        ..broken
+                    let refused = should_retry(&error).is_some();
+                    self.progress.trace.note(&*core.clock, || {
+                        TraceStep::new("resume", if refused { "refused" } else { "failed" })
+                            .why(error.kind().name())
                     });
+                    if refused {
+                        return None;
+                    }
                 }
             }
         }
+        None
     }
 }
 

@@ -16,6 +16,8 @@ use crate::types::{Completion, OutputPart, StreamEvent};
 
 /// Most events taken over at once.
 const BATCH: usize = 256;
+/// How often a call that was left behind before its first event looks for another flight.
+const REJOINS: u32 = 3;
 
 /// The events of a streamed answer, in order; the last of a good one is [`StreamEvent::End`].
 ///
@@ -47,6 +49,22 @@ enum Source {
     Done,
 }
 
+impl Source {
+    fn of(subscriber: Subscriber<StreamEvent, Arc<Completion>>) -> Self {
+        Self::Flight {
+            subscriber,
+            ended: false,
+        }
+    }
+}
+
+/// Whether the reader was cut off because the others had moved on too far.
+fn is_lagged(error: &Error) -> bool {
+    let fields = error.fields();
+    fields.kind == crate::error::ErrorKind::StreamInterrupted
+        && fields.detail.as_deref() == Some("lagged")
+}
+
 impl CompletionStream {
     /// Waits for the first event of a flight, at most until the call's deadline.
     pub(super) async fn open(
@@ -54,37 +72,43 @@ impl CompletionStream {
         call: Prepared,
         subscriber: Subscriber<StreamEvent, Arc<Completion>>,
     ) -> Result<Self> {
-        let left = call.deadline.saturating_sub(call.started);
-        let mut timer = IdleTimer::new(Arc::clone(&core.clock), left);
         let mut stream = Self {
             core,
             call,
-            source: Source::Flight {
-                subscriber,
-                ended: false,
-            },
+            source: Source::of(subscriber),
             ready: VecDeque::new(),
             scratch: Vec::new(),
             first_token: None,
         };
-        let filled = timer
-            .limit(pin!(std::future::poll_fn(|cx| stream.poll_fill(cx))))
-            .await;
-        match filled {
-            Some(Ok(())) => {
-                if let Source::Flight { subscriber, .. } = &mut stream.source {
-                    // From here on silence is limited, not the whole.
-                    subscriber.set_deadline(None);
-                }
-                Ok(stream)
-            }
-            Some(Err(error)) => Err(error),
-            None => {
-                let Source::Flight { subscriber, .. } = &stream.source else {
+        let mut again = 0;
+        loop {
+            let left = stream.call.deadline.saturating_sub(stream.core.clock.now());
+            let mut timer = IdleTimer::new(Arc::clone(&stream.core.clock), left);
+            let filled = timer
+                .limit(pin!(std::future::poll_fn(|cx| stream.poll_fill(cx))))
+                .await;
+            match filled {
+                Some(Ok(())) => {
+                    if let Source::Flight { subscriber, .. } = &mut stream.source {
+                        // From here on silence is limited, not the whole.
+                        subscriber.set_deadline(None);
+                    }
                     return Ok(stream);
-                };
-                let error = subscriber.progress().timed_out("total");
-                Err(stream.core.blame(&stream.call, error))
+                }
+                // Nothing has reached the caller: another flight serves it as well as the one that left it behind.
+                Some(Err(error)) if is_lagged(&error) && again < REJOINS => {
+                    again += 1;
+                    let subscriber = stream.core.depart(&stream.call, true)?;
+                    stream.source = Source::of(subscriber);
+                }
+                Some(Err(error)) => return Err(error),
+                None => {
+                    let Source::Flight { subscriber, .. } = &stream.source else {
+                        return Ok(stream);
+                    };
+                    let error = subscriber.progress().timed_out("total");
+                    return Err(stream.core.blame(&stream.call, error));
+                }
             }
         }
     }
@@ -267,4 +291,56 @@ pub(crate) fn events_of(completion: &Completion) -> Vec<StreamEvent> {
         raw: completion.raw_usage.clone(),
     });
     events
+}
+
+#[cfg(all(test, not(ossai_loom)))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::call::flight::{Join, Want};
+    use crate::types::CallOptions;
+    use crate::{Client, CompletionRequest, Config};
+
+    fn delta(text: &str) -> StreamEvent {
+        StreamEvent::TextDelta {
+            index: 0,
+            text: text.into(),
+        }
+    }
+
+    // proves: 2.8.7
+    #[tokio::test]
+    async fn who_was_left_behind_before_its_first_event_gets_a_flight_of_its_own() {
+        let mut config = Config::default();
+        config.limits.max_stream_log_bytes = 1;
+        let client = Client::new(config).unwrap();
+        let request = Arc::new(CompletionRequest {
+            temperature: Some(0.0),
+            ..CompletionRequest::new("local/extract", "The sky is blue.\n\nWhat is the sky?")
+        });
+        let call = client
+            .core
+            .prepare(Arc::clone(&request), Arc::new(CallOptions::default()))
+            .unwrap();
+        let key = call.key.as_stream().0;
+        let Ok(Join::Started(mut first, publisher)) =
+            client.core.flights.join(key, Want::Events, None)
+        else {
+            panic!("a new flight");
+        };
+        let mut second = Box::pin(client.stream(request));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(client.stats().joined, 1);
+        let mut read = Vec::new();
+        for text in ["a", "b", "c"] {
+            publisher.publish(delta(text), 1).await.unwrap();
+            first.next_batch(&mut read, 1).await.unwrap();
+        }
+        let answer = second.await.unwrap().finish().await.unwrap();
+        assert!(answer.text.contains("blue"), "{}", answer.text);
+        assert_eq!((read.len(), client.stats().flights), (3, 2));
+    }
 }

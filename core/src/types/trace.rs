@@ -42,6 +42,7 @@ fn is_zero(n: &u32) -> bool {
 /// | `retry` | `waits`, `at_once` | `transient`, `throttle`; `not_processed`, `credential` |
 /// | | `gives_up` | the error's `gave_up`, or `final` |
 /// | `fallback` | `address`, `model`, `direct` | the error before (`fields`: which, as a path) |
+/// | `resume` | `resumed`, `refused`, `failed` | the error's kind |
 /// | `hedge` | `sent` | `delay`, `p95`, `failed` |
 /// | | `not_sent` | `not_measured`, `attempts`, `deadline`, `quota`, `pace`, `circuit` |
 /// | | `lost` | `first`, `copy` |

@@ -56,6 +56,9 @@ impl ServeConfig {
         if !(8 << 10..=16 << 20).contains(&limits.header_bytes) {
             wrong("limits.header_bytes", "expected 8,192 to 16,777,216");
         }
+        if limits.resume_ms > 60_000 {
+            wrong("limits.resume_ms", "expected 0 to 60,000");
+        }
         if limits.streams_per_connection == 0 {
             wrong("limits.streams_per_connection", "expected at least 1");
         }

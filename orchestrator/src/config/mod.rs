@@ -78,6 +78,9 @@ pub struct Limits {
     pub body_seconds: u64,
     /// After so many seconds without an event a stream shows a sign of life.
     pub heartbeat_seconds: u64,
+    /// How long a stream over gRPC is kept for its caller after its connection broke, in milliseconds, at most a minute; 0
+    /// for not at all. Its provider is read, and paid, for so long at most.
+    pub resume_ms: u64,
     /// Most tenants whose clients (connections, cache, shared calls) are kept at once.
     pub tenants: usize,
     /// Most pairs of provider and model with metrics of their own; the rest is counted as `other`.
@@ -97,6 +100,7 @@ impl Default for Limits {
             header_seconds: 60,
             body_seconds: 30,
             heartbeat_seconds: 15,
+            resume_ms: 900,
             tenants: 64,
             metric_models: 200,
         }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use ossai::transport::convert::{event_message, status_from_error};
 use ossai::{CompletionRequest, EmbeddingRequest, Error, Result};
+use ossai_proto::RESUME_KEY;
 use ossai_proto::v1 as pb;
 use pb::completion_service_server::CompletionService;
 use pb::embedding_service_server::EmbeddingService;
@@ -14,6 +15,7 @@ use pb::stream_completion_response::Event;
 use tokio::time::{Sleep, sleep};
 use tonic::{Request, Response, Status};
 
+use super::resume::{Broken, Reader};
 use super::{Desk, enter, options, read, reply, status};
 use crate::call::{Call, Operation};
 use crate::http::check_messages;
@@ -63,7 +65,17 @@ impl CompletionService for Desk {
         &self,
         request: Request<pb::StreamCompletionRequest>,
     ) -> Result<Response<Messages>, Status> {
+        let connection = request.extensions().get::<Broken>().cloned();
+        let connection = connection.unwrap_or_default();
         let (caller, metadata, message) = enter(request)?;
+        let tenant = Arc::clone(&caller.identity.tenant);
+        if let Some(resume) = message.resume {
+            let reader = self
+                .0
+                .kept
+                .go_on(&resume.token, resume.after, &tenant, connection);
+            return Ok(reply(Messages::Resumable(reader.map_err(status)?)));
+        }
         let run = async {
             let (options, left) = options(&caller, &metadata, message.options)?;
             let request = self.completion_request(message.request)?;
@@ -83,13 +95,26 @@ impl CompletionService for Desk {
             let live = Live::open(call, opening).await?;
             // The time a caller sets in metadata is for the whole of the stream.
             let deadline = left.map(|left| Box::pin(sleep(left)));
-            Ok(reply(Messages {
+            Ok(Source {
                 live,
                 sequence: 0,
                 deadline,
-            }))
+            })
         };
-        run.await.map_err(status)
+        let source = run.await.map_err(status)?;
+        if !message.resumable {
+            return Ok(reply(Messages::Plain(source)));
+        }
+        Ok(match self.0.kept.take_in(source, tenant, connection) {
+            Err(source) => reply(Messages::Plain(source)),
+            Ok((reader, token)) => {
+                let mut response = reply(Messages::Resumable(reader));
+                if let Ok(token) = token.parse() {
+                    response.metadata_mut().insert(RESUME_KEY, token);
+                }
+                response
+            }
+        })
     }
 }
 
@@ -105,35 +130,35 @@ impl Desk {
     }
 }
 
-/// A streamed answer as messages.
-pub(super) struct Messages {
+/// A streamed answer as messages, from its first event on.
+pub(super) struct Source {
     live: Live,
     sequence: u64,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stream for Messages {
-    type Item = Result<pb::StreamCompletionResponse, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        let late = this
+impl Source {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<pb::StreamCompletionResponse, Status>>> {
+        let late = self
             .deadline
             .as_mut()
             .is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
         let item = if late {
-            this.deadline = None;
-            Some(this.live.cut(Error::timeout("body", "total")))
+            self.deadline = None;
+            Some(self.live.cut(Error::timeout("body", "total")))
         } else {
-            match this.live.poll_item(cx) {
+            match self.live.poll_item(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(item) => item,
             }
         };
         Poll::Ready(item.map(|item| match item {
             Item::Event(event, _) => {
-                this.sequence += 1;
-                Ok(event_message(this.sequence, &event))
+                self.sequence += 1;
+                Ok(event_message(self.sequence, &event))
             }
             Item::Failed(error) => Err(status_from_error(&error)),
             Item::Silence => Ok(pb::StreamCompletionResponse {
@@ -141,6 +166,25 @@ impl Stream for Messages {
                 event: Some(Event::Heartbeat(pb::Heartbeat {})),
             }),
         }))
+    }
+}
+
+/// A streamed answer on its way to one caller.
+// One is made for each stream and never moved about: boxing it would cost more than its size does.
+#[allow(clippy::large_enum_variant)]
+pub(super) enum Messages {
+    Plain(Source),
+    Resumable(Reader),
+}
+
+impl Stream for Messages {
+    type Item = Result<pb::StreamCompletionResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::Plain(source) => source.poll(cx),
+            Self::Resumable(reader) => reader.poll(cx),
+        }
     }
 }
 

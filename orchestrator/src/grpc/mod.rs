@@ -5,6 +5,7 @@
 
 mod calls;
 mod info;
+pub(crate) mod resume;
 
 use std::sync::Arc;
 use std::time::Duration;

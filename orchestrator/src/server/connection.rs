@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -16,6 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Sleep, sleep};
+use tonic::codegen::Service;
+
+use crate::grpc::resume::Broken;
 
 /// Bytes no request is shorter than, and all of HTTP/2's greeting.
 const FIRST_BYTES: usize = 24;
@@ -92,10 +96,12 @@ impl Listening {
         // Events are small and must not wait for more.
         let _ = socket.set_nodelay(true);
         let spoke = Arc::new(AtomicBool::new(false));
+        let broken = Broken::default();
         let io = TokioIo::new(Greeted {
             socket,
             got: 0,
             spoke: Arc::clone(&spoke),
+            broken: broken.clone(),
             patience: Box::pin(sleep(self.header_patience)),
         });
         let mut builder = Builder::new(TokioExecutor::new());
@@ -111,7 +117,13 @@ impl Listening {
             .keep_alive_timeout(PING_EVERY)
             .max_concurrent_streams(self.streams)
             .max_header_list_size(u32::try_from(self.header_bytes).unwrap_or(u32::MAX));
-        let connection = builder.serve_connection(io, TowerToHyperService::new(self.router));
+        let connection = builder.serve_connection(
+            io,
+            TowerToHyperService::new(Marked {
+                router: self.router,
+                broken,
+            }),
+        );
         tokio::pin!(connection);
         let mut draining = false;
         loop {
@@ -141,12 +153,39 @@ impl Listening {
     }
 }
 
+/// The routes, with the state of the connection beside every request.
+#[derive(Clone)]
+struct Marked {
+    router: Router,
+    broken: Broken,
+}
+
+impl<B> Service<Request<B>> for Marked
+where
+    Router: Service<Request<B>>,
+{
+    type Response = <Router as Service<Request<B>>>::Response;
+    type Error = <Router as Service<Request<B>>>::Error;
+    type Future = <Router as Service<Request<B>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.router.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        request.extensions_mut().insert(self.broken.clone());
+        self.router.call(request)
+    }
+}
+
 /// A connection that must say something soon: until HTTP's version is known, nothing else limits its silence.
 struct Greeted {
     socket: TcpStream,
     got: usize,
     /// Something has come.
     spoke: Arc<AtomicBool>,
+    /// It has ended, from the other side or on the way.
+    broken: Broken,
     patience: Pin<Box<Sleep>>,
 }
 
@@ -162,6 +201,9 @@ impl AsyncRead for Greeted {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
         let more = buf.filled().len() - before;
+        if matches!(&polled, Poll::Ready(read) if read.is_err() || more == 0) {
+            self.broken.set();
+        }
         if self.got == 0 && more > 0 {
             self.spoke.store(true, Ordering::Relaxed);
         }

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::app::{App, Clients};
 use crate::config::{Auth, ConfigErrors, ServeConfig};
+use crate::grpc::resume::Kept;
 use crate::http::ModelLists;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -122,6 +123,10 @@ impl Server {
             room: Arc::new(Semaphore::new(limits.concurrent_requests)),
             clients: Clients::new(config.client.clone(), limits.tenants),
             models: ModelLists::new(limits.tenants),
+            kept: Kept::new(
+                limits.concurrent_requests,
+                Duration::from_millis(limits.resume_ms),
+            ),
             closing: false.into(),
             leaving: false.into(),
             store,

@@ -203,6 +203,7 @@ async fn a_client_that_leaves_a_stream_cancels_the_provider_within_a_second() {
     let mut client = CompletionServiceClient::new(channel(&test).await);
     let request = pb::StreamCompletionRequest {
         request: Some((&question("openai/gpt-4o-mini")).into()),
+        options: None,
         ..pb::StreamCompletionRequest::default()
     };
     let mut stream = client

@@ -9,5 +9,6 @@ mod limits;
 mod messages;
 mod observe;
 mod responses;
+mod resume;
 mod support;
 mod upstream;

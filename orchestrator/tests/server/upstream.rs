@@ -21,6 +21,8 @@ pub(crate) enum Act {
     Stream(Vec<String>),
     /// Sends these events, then nothing, until the caller has gone.
     StreamAndHang(Vec<String>),
+    /// Sends the first events, and when it is told to the others; then says that it is over.
+    StreamThen(Vec<String>, tokio::sync::oneshot::Receiver<()>, Vec<String>),
     /// Answers when it is told to.
     Wait(tokio::sync::oneshot::Receiver<()>),
     /// Says nothing until the caller has gone.
@@ -105,6 +107,13 @@ async fn serve(
                 whole(200, "", &answer().to_string())
             }
             Some(Act::Stream(events)) => sse(&events, "data: [DONE]\n\n") + "0\r\n\r\n",
+            Some(Act::StreamThen(first, told, rest)) => {
+                let _ = socket.write_all(sse(&first, "").as_bytes()).await;
+                let _ = told.await;
+                let whole = sse(&rest, "data: [DONE]\n\n");
+                let (_, body) = whole.split_once("\r\n\r\n").unwrap();
+                format!("{body}0\r\n\r\n")
+            }
             Some(Act::StreamAndHang(events)) => {
                 let _ = socket.write_all(sse(&events, "").as_bytes()).await;
                 return wait_until_gone(socket, &seen).await;

@@ -11,13 +11,14 @@ mod stream;
 pub use fault::NOT_PROCESSED;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::Stream;
 use http::Uri;
-use ossai_proto::v1 as pb;
+use ossai_proto::{RESUME_KEY, v1 as pb};
 use pb::completion_service_client::CompletionServiceClient;
 use pb::embedding_service_client::EmbeddingServiceClient;
 use pb::model_service_client::ModelServiceClient;
@@ -40,6 +41,7 @@ use crate::types::{
 };
 use endpoint::Target;
 use guard::Guarded;
+pub(crate) use stream::Thread;
 
 /// Room in an answer for each vector asked for: 4096 dimensions of 4 bytes. Larger ones need `max_receive_bytes`.
 const VECTOR_BYTES: usize = 16 * 1024;
@@ -97,6 +99,18 @@ pub struct Meta<'a> {
     pub timeout: Option<Duration>,
     /// W3C trace context, instead of the one in the call options.
     pub traceparent: Option<&'a str>,
+}
+
+/// The events of a stream.
+pub(crate) type Events = Pin<Box<dyn Stream<Item = Result<StreamEvent, Error>> + Send>>;
+
+/// Where a stream begins.
+#[derive(Clone, Copy)]
+pub(crate) enum From<'a> {
+    /// At its first event.
+    Start(&'a CompletionRequest),
+    /// After the last event that came before its connection broke.
+    Thread(&'a Arc<Thread>),
 }
 
 /// A connection to an orchestrator. Cheap to clone, safe to share between threads of one tokio runtime.
@@ -209,15 +223,56 @@ impl GrpcRoad {
         options: &CallOptions,
         meta: Meta<'_>,
     ) -> Result<impl Stream<Item = Result<StreamEvent, Error>> + Send + use<>, Error> {
+        let message = pb::StreamCompletionRequest {
+            request: Some(request.into()),
+            options: Some(call_options(options, meta)),
+            ..pb::StreamCompletionRequest::default()
+        };
+        Ok(self.open(message, None, options, meta).await?.0)
+    }
+
+    /// A stream, or what is left of one. Where the server keeps it for a caller whose connection breaks, its thread comes
+    /// with it.
+    pub(crate) async fn open_stream(
+        &self,
+        from: From<'_>,
+        options: &CallOptions,
+        meta: Meta<'_>,
+    ) -> Result<(Events, Option<Arc<Thread>>), Error> {
+        match from {
+            From::Start(request) => {
+                let message = pb::StreamCompletionRequest {
+                    request: Some(request.into()),
+                    options: Some(call_options(options, meta)),
+                    resumable: true,
+                    resume: None,
+                };
+                self.open(message, None, options, meta).await
+            }
+            From::Thread(thread) => {
+                let message = pb::StreamCompletionRequest {
+                    resume: Some(pb::ResumeStream {
+                        token: thread.token().to_owned(),
+                        after: thread.seen(),
+                    }),
+                    ..pb::StreamCompletionRequest::default()
+                };
+                self.open(message, Some(Arc::clone(thread)), options, meta)
+                    .await
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        mut message: pb::StreamCompletionRequest,
+        thread: Option<Arc<Thread>>,
+        options: &CallOptions,
+        meta: Meta<'_>,
+    ) -> Result<(Events, Option<Arc<Thread>>), Error> {
         let deadline = meta
             .timeout
             .and_then(|time| Instant::now().checked_add(time));
-        let mut message = pb::StreamCompletionRequest {
-            request: Some(request.into()),
-            options: Some(call_options(options, meta)),
-            resumable: false,
-            resume: None,
-        };
         if let (Some(options), Some(time)) = (&mut message.options, meta.timeout) {
             let millis = time.as_nanos().div_ceil(1_000_000);
             options.first_event_timeout_ms = Some(u64::try_from(millis).unwrap_or(u64::MAX));
@@ -232,19 +287,25 @@ impl GrpcRoad {
         let number = channel.number;
         let mut client = CompletionServiceClient::new(channel)
             .max_decoding_message_size(self.0.config.max_receive_bytes);
+        let mut token = None;
         let messages = self
             .unary(number, meta.timeout, request, async |r| {
-                client.stream_completion(r).await
+                let answer = client.stream_completion(r).await?;
+                let given = answer.metadata().get(RESUME_KEY);
+                token = given.and_then(|token| token.to_str().ok().map(str::to_owned));
+                Ok(answer)
             })
             .await?;
         let idle = options.stream_idle_timeout_ms.map(Duration::from_millis);
         let idle = idle.unwrap_or(self.0.config.stream_idle_timeout);
-        Ok(stream::Reader {
+        let thread = thread.or_else(|| token.map(|token| Arc::new(Thread::new(token))));
+        let reader = stream::Reader {
             messages,
             deadline,
             idle,
-        }
-        .events())
+            thread: thread.clone(),
+        };
+        Ok((Box::pin(reader.events()), thread))
     }
 
     /// Embeds all inputs.

@@ -1,5 +1,7 @@
 //! Reading a streamed completion.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -17,8 +19,41 @@ const TRAILER_GRACE: Duration = Duration::from_secs(1);
 
 type Messages = tonic::Streaming<pb::StreamCompletionResponse>;
 
+/// Where a stream is, for going on with it when its connection breaks.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    token: String,
+    seen: AtomicU64,
+    cut: AtomicBool,
+}
+
+impl Thread {
+    pub(super) fn new(token: String) -> Self {
+        Self {
+            token,
+            seen: AtomicU64::new(0),
+            cut: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The number of the last event that came.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.load(Relaxed)
+    }
+
+    /// Whether its connection broke, and not the stream; asking takes the mark away.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.cut.swap(false, Relaxed)
+    }
+}
+
 pub(super) struct Reader {
     pub(super) messages: Messages,
+    pub(super) thread: Option<Arc<Thread>>,
     /// Until the first event this holds, from then on `idle`.
     pub(super) deadline: Option<Instant>,
     pub(super) idle: Duration,
@@ -42,10 +77,11 @@ enum Phase {
 impl Reader {
     /// The events, ended by [`StreamEvent::End`] or one error.
     pub(super) fn events(self) -> impl Stream<Item = Result<StreamEvent, Error>> + Send + 'static {
+        let seen = self.thread.as_ref().map_or(0, |thread| thread.seen());
         let state = State {
             reader: self,
-            next: 1,
-            begun: false,
+            next: seen.saturating_add(1),
+            begun: seen > 0,
             phase: Phase::Open,
         };
         unfold(state, |mut state| async move {
@@ -105,6 +141,11 @@ impl State {
             Ok(None) => Err(self.broken("it ended before its last event")),
             Err(status) => {
                 let error = fault::read(status, 0);
+                if error.kind() == ErrorKind::TransportInterrupted
+                    && let Some(thread) = &self.reader.thread
+                {
+                    thread.cut.store(true, Relaxed);
+                }
                 if self.begun && error.kind() == ErrorKind::TransportInterrupted {
                     return Err(self.broken(&error.fields().message).with_source(error));
                 }
@@ -118,6 +159,9 @@ impl State {
             let message = format!("expected event {}, got {sequence}", self.next);
             return Err(Error::new(ErrorKind::DecodeError, message)
                 .with(|fields| fields.field = Some("sequence".into())));
+        }
+        if let Some(thread) = &self.reader.thread {
+            thread.seen.store(sequence, Relaxed);
         }
         self.next += 1;
         Ok(())

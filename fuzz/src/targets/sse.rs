@@ -1,10 +1,10 @@
 //! However a stream is cut, its events and its end are the same, and none is above the limit.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use ossai::transport::sse::SseParser;
 
 const LIMIT: usize = 256;
+/// Up to this length a stream is cut at every place.
+const SHORT: usize = 192;
 
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
@@ -13,14 +13,15 @@ struct Seen {
     failed: bool,
 }
 
-fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
     let mut parser = SseParser::new(LIMIT);
     let mut seen = Seen::default();
     for piece in pieces {
         let outcome = parser.feed(piece, |event| {
             assert!(event.data.len() <= LIMIT);
             let id = event.id.map(Into::into);
-            seen.events.push((event.event.into(), event.data.into(), id));
+            seen.events
+                .push((event.event.into(), event.data.into(), id));
             Ok(())
         });
         seen.failed = outcome.is_err();
@@ -32,9 +33,17 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
     seen
 }
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (size, stream) = input;
-    let whole = read(std::iter::once(stream));
+pub fn stream(input: &[u8]) {
+    let Some((size, stream)) = super::choose(input, 255) else {
+        return;
+    };
+    let whole = read([stream]);
     assert_eq!(whole, read(stream.chunks(1)));
-    assert_eq!(whole, read(stream.chunks(usize::from(size).max(1))));
-});
+    assert_eq!(whole, read(stream.chunks(size + 1)));
+    if stream.len() <= SHORT {
+        for at in 0..=stream.len() {
+            let (start, end) = stream.split_at(at);
+            assert_eq!(whole, read([start, end]), "cut at {at}");
+        }
+    }
+}
