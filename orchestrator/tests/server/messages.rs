@@ -245,3 +245,70 @@ async fn a_key_is_taken_from_either_header_on_every_path() {
         assert_eq!(answer.json()["request_id"], answer.header("request-id"));
     }
 }
+
+#[tokio::test]
+async fn a_silent_stream_shows_signs_of_life_as_pings() {
+    let upstream = Upstream::start().await;
+    upstream.then(Act::Hang);
+    let test = Test::with(Some(&upstream), |config| {
+        config.limits.heartbeat_seconds = 1
+    })
+    .await;
+    let mut body = ask("openai/gpt-4o-mini");
+    body["stream"] = true.into();
+    let request = test
+        .http
+        .post(test.url("/v1/messages"))
+        .body(body.to_string());
+    let mut response = request.send().await.unwrap();
+    for _ in 0..2 {
+        let ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+        assert_eq!(response.chunk().await.unwrap().unwrap(), ping);
+    }
+}
+
+#[tokio::test]
+async fn models_have_anthropics_form_for_its_clients_and_openais_for_all_others() {
+    let test = Test::start(None).await;
+    let get = async |path: &str| {
+        let request = test.http.get(test.url(path));
+        test.send(request.header("anthropic-version", "2023-06-01"))
+            .await
+    };
+    let first = get("/v1/models?limit=1").await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    let body = first.json();
+    assert_eq!(
+        (&body["has_more"], &body["first_id"]),
+        (&json!(true), &body["last_id"])
+    );
+    assert_eq!(body["data"][0]["type"], "model");
+    let after = body["last_id"].as_str().unwrap().replace('/', "%2F");
+    let next = get(&format!("/v1/models?after_id={after}")).await.json();
+    assert_eq!(next["has_more"], false);
+    assert_ne!(next["first_id"], body["first_id"]);
+    let one = get("/v1/models/local/extract").await.json();
+    assert_eq!(
+        (&one["id"], &one["display_name"]),
+        (&json!("local/extract"), &json!("extract"))
+    );
+    assert_eq!(one["created_at"], "1970-01-01T00:00:00Z");
+    for (path, status, word) in [
+        ("/v1/models?limit=0", 400, "invalid_request_error"),
+        ("/v1/models?after_id=gone", 400, "invalid_request_error"),
+        ("/v1/models/local/nope", 404, "not_found_error"),
+    ] {
+        let refused = get(path).await;
+        assert_eq!(
+            (refused.status, &refused.error()["type"]),
+            (status, &json!(word))
+        );
+        assert_eq!(refused.json()["request_id"], refused.header("request-id"));
+        assert_eq!(refused.header("x-should-retry"), "false");
+    }
+    assert_eq!(test.get("/v1/models").await.json()["object"], "list");
+    assert_eq!(
+        test.get("/v1/models/local/extract").await.json()["object"],
+        "model"
+    );
+}

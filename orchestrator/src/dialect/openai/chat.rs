@@ -34,7 +34,7 @@ pub(crate) fn write(answer: &Completion, now: u64) -> Value {
     let mut logprobs = Value::Null;
     for (name, value) in &answer.extra {
         match name.as_str() {
-            "logprobs" => logprobs = value.clone(),
+            "logprobs" => logprobs = self::logprobs(value),
             name if OF_MESSAGE.contains(&name) => drop(message.insert(name.into(), value.clone())),
             name => drop(outer.insert(name.into(), value.clone())),
         }
@@ -92,6 +92,17 @@ fn tool_call(call: &ossai::ToolCall) -> Value {
         object.entry(name.as_str()).or_insert_with(|| value.clone());
     }
     Value::Object(object)
+}
+
+/// Both lists are always there in this API; one that a provider left empty comes as `null`.
+pub(super) fn logprobs(given: &Value) -> Value {
+    let mut logprobs = given.clone();
+    if let Some(lists) = logprobs.as_object_mut() {
+        for name in ["content", "refusal"] {
+            lists.entry(name).or_insert(Value::Null);
+        }
+    }
+    logprobs
 }
 
 /// The fields every answer and chunk begins with.

@@ -119,7 +119,7 @@ impl Chunks {
         let mut logprobs = Value::Null;
         for (name, value) in fields {
             match name.as_str() {
-                "logprobs" => logprobs = value.clone(),
+                "logprobs" => logprobs = super::chat::logprobs(value),
                 "annotations" | "audio" | "reasoning_details" => {
                     drop(delta.insert(name.clone(), value.clone()))
                 }

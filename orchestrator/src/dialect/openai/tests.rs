@@ -305,7 +305,7 @@ fn errors_name_fields_as_the_api_does() {
 fn answer_with_everything() -> Value {
     json!({
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": "gpt-4o-mini-2024-07-18",
-        "choices": [{"index": 0, "logprobs": {"content": [{"token": "a", "logprob": -0.1, "bytes": [97], "top_logprobs": []}]},
+        "choices": [{"index": 0, "logprobs": {"content": [{"token": "a", "logprob": -0.1, "bytes": [97], "top_logprobs": []}], "refusal": null},
             "finish_reason": "tool_calls",
             "message": {"role": "assistant", "content": "Let me \"see\"\n…", "refusal": null, "reasoning_content": "hm",
                 "annotations": [{"type": "url_citation", "url_citation": {"url": "https://e/x", "title": "t", "start_index": 0, "end_index": 1}}],
