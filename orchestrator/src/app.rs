@@ -8,10 +8,12 @@ use ossai::{Client, Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
 use crate::config::{Auth, ServeConfig};
+use crate::guard::limiter::Limiter;
+use crate::guard::replay::Replays;
 use crate::http::ModelLists;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::store::keyring::Keyring;
+use crate::store::keyring::{Identity, Keyring};
 use crate::store::writer::Recorder;
 
 /// The tenant of every call while keys are off.
@@ -27,6 +29,10 @@ pub(crate) struct App {
     pub(crate) room: Arc<Semaphore>,
     pub(crate) clients: Clients,
     pub(crate) models: ModelLists,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) replays: Arc<Replays>,
+    /// Who calls while keys are off.
+    pub(crate) nobody: Identity,
     /// New calls are refused.
     pub(crate) closing: AtomicBool,
     /// The server says it is not ready.

@@ -14,8 +14,10 @@ use pb::stream_completion_response::Event;
 use tokio::time::{Sleep, sleep};
 use tonic::{Request, Response, Status};
 
-use super::{Desk, enter, options, read, reply, status};
+use super::replay::{Recording, Seen};
+use super::{Desk, enter, options, read, replay, reply, status};
 use crate::call::{Call, Operation};
+use crate::guard::replay::Kept;
 use crate::http::check_messages;
 use crate::live::{Item, Live};
 
@@ -27,6 +29,17 @@ impl CompletionService for Desk {
     ) -> Result<Response<pb::CreateCompletionResponse>, Status> {
         let (caller, metadata, message) = enter(request)?;
         let run = async {
+            let turn = replay::begin(
+                &self.0,
+                &caller,
+                "complete",
+                &message.request,
+                &message.options,
+            )?;
+            let ticket = match turn {
+                Seen::Before(kept) => return replay::one(&kept),
+                Seen::First(ticket) => ticket,
+            };
             let (options, _) = options(&caller, &metadata, message.options)?;
             let request = self.completion_request(message.request)?;
             let user = request.user.clone();
@@ -44,9 +57,11 @@ impl CompletionService for Desk {
             match client.complete_with(request, options).await {
                 Ok(answer) => {
                     call.completed(&answer);
-                    Ok(reply(pb::CreateCompletionResponse {
+                    let message = pb::CreateCompletionResponse {
                         completion: Some((&answer).into()),
-                    }))
+                    };
+                    replay::keep(ticket, &message);
+                    Ok(reply(message))
                 }
                 Err(error) => {
                     call.failed(&error);
@@ -65,6 +80,17 @@ impl CompletionService for Desk {
     ) -> Result<Response<Messages>, Status> {
         let (caller, metadata, message) = enter(request)?;
         let run = async {
+            let turn = replay::begin(
+                &self.0,
+                &caller,
+                "stream",
+                &message.request,
+                &message.options,
+            )?;
+            let ticket = match turn {
+                Seen::Before(kept) => return Ok(replay::marked(Messages::Kept(kept, 0))),
+                Seen::First(ticket) => ticket,
+            };
             let (options, left) = options(&caller, &metadata, message.options)?;
             let request = self.completion_request(message.request)?;
             let user = request.user.clone();
@@ -83,11 +109,12 @@ impl CompletionService for Desk {
             let live = Live::open(call, opening).await?;
             // The time a caller sets in metadata is for the whole of the stream.
             let deadline = left.map(|left| Box::pin(sleep(left)));
-            Ok(reply(Messages {
+            Ok(reply(Messages::Live(Box::new(Streaming {
                 live,
                 sequence: 0,
                 deadline,
-            }))
+                recording: ticket.map(Recording::new),
+            }))))
         };
         run.await.map_err(status)
     }
@@ -105,37 +132,70 @@ impl Desk {
     }
 }
 
-/// A streamed answer as messages.
-pub(super) struct Messages {
+/// A streamed answer as messages: on its way, or as it was kept.
+pub(super) enum Messages {
+    Live(Box<Streaming>),
+    Kept(Arc<Kept>, usize),
+}
+
+pub(super) struct Streaming {
     live: Live,
     sequence: u64,
     deadline: Option<Pin<Box<Sleep>>>,
+    recording: Option<Recording>,
 }
 
 impl Stream for Messages {
     type Item = Result<pb::StreamCompletionResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        let late = this
+        match &mut *self {
+            Self::Live(streaming) => streaming.poll_message(cx),
+            Self::Kept(kept, next) => {
+                let part = kept.parts.get(*next);
+                *next += 1;
+                Poll::Ready(part.map(|part| replay::message(part).map_err(status)))
+            }
+        }
+    }
+}
+
+impl Streaming {
+    fn poll_message(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<pb::StreamCompletionResponse, Status>>> {
+        let late = self
             .deadline
             .as_mut()
             .is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
         let item = if late {
-            this.deadline = None;
-            Some(this.live.cut(Error::timeout("body", "total")))
+            self.deadline = None;
+            Some(self.live.cut(Error::timeout("body", "total")))
         } else {
-            match this.live.poll_item(cx) {
+            match self.live.poll_item(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(item) => item,
             }
         };
         Poll::Ready(item.map(|item| match item {
-            Item::Event(event, _) => {
-                this.sequence += 1;
-                Ok(event_message(this.sequence, &event))
+            Item::Event(event, trailer) => {
+                self.sequence += 1;
+                let message = event_message(self.sequence, &event);
+                if let Some(recording) = &mut self.recording {
+                    recording.push(&message);
+                }
+                if trailer.is_some()
+                    && let Some(recording) = self.recording.take()
+                {
+                    recording.finish();
+                }
+                Ok(message)
             }
-            Item::Failed(error) => Err(status_from_error(&error)),
+            Item::Failed(error) => {
+                self.recording = None;
+                Err(status_from_error(&error))
+            }
             Item::Silence => Ok(pb::StreamCompletionResponse {
                 sequence: 0,
                 event: Some(Event::Heartbeat(pb::Heartbeat {})),
@@ -152,6 +212,17 @@ impl EmbeddingService for Desk {
     ) -> Result<Response<pb::CreateEmbeddingResponse>, Status> {
         let (caller, metadata, message) = enter(request)?;
         let run = async {
+            let turn = replay::begin(
+                &self.0,
+                &caller,
+                "embed",
+                &message.request,
+                &message.options,
+            )?;
+            let ticket = match turn {
+                Seen::Before(kept) => return replay::one(&kept),
+                Seen::First(ticket) => ticket,
+            };
             let (options, _) = options(&caller, &metadata, message.options)?;
             let mut request: EmbeddingRequest = read(message.request, "request")?;
             request.model = self.0.full_model_name(&request.model)?;
@@ -171,9 +242,11 @@ impl EmbeddingService for Desk {
             match client.embed_with(Arc::clone(&request), options).await {
                 Ok(answer) => {
                     call.embedded(&answer);
-                    Ok(reply(pb::CreateEmbeddingResponse {
+                    let message = pb::CreateEmbeddingResponse {
                         result: Some((&answer).into()),
-                    }))
+                    };
+                    replay::keep(ticket, &message);
+                    Ok(reply(message))
                 }
                 Err(error) => {
                     call.failed(&error);

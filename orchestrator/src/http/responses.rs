@@ -27,9 +27,7 @@ pub(super) async fn create(
     let mut names = Names::default();
     run(&app, caller, request, &mut names)
         .await
-        .unwrap_or_else(|error| {
-            error::respond_flat(&names.rename(error))
-        })
+        .unwrap_or_else(|error| error::respond_flat(&names.rename(error)))
 }
 
 async fn run(

@@ -7,5 +7,8 @@ mod grpc;
 mod lifecycle;
 mod limits;
 mod observe;
+mod rates;
+mod replay;
 mod support;
+mod tls;
 mod upstream;
