@@ -20,7 +20,7 @@ use crate::io::out;
   ANTHROPIC_BASE_URL=http://127.0.0.1:8080 ANTHROPIC_API_KEY=none python my_program.py
 
 Prints its address on standard output once it listens; logs go to standard error. SIGTERM or Ctrl-C lets calls
-under way end; a second signal cuts them. --config names a server's file; without one, the providers of the
+under way end; a second signal cuts them; SIGHUP reads the certificate again. --config names a server's file; without one, the providers of the
 client's own file (`ossai config path`) are served.")]
 pub struct Serve {
     /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
@@ -29,6 +29,15 @@ pub struct Serve {
     /// The one folder of everything kept [default: the platform's own]
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+    /// Certificate chain (PEM): the port then speaks TLS only
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Authorities of client certificates (PEM): every client must then present one
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
     /// Let nobody call without a key (made by `ossai keys create`), on this machine's own address too
     #[arg(long)]
     require_keys: bool,
@@ -50,12 +59,13 @@ impl Serve {
     /// Everything that is wrong with the configuration at once; an address or folder that cannot be used.
     pub async fn run(&self, global: &Global) -> Result<(), Failure> {
         let document = document(global.config.as_deref())?;
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let flag = |name: &str| match name {
             "OSSAI_BIND" => self.bind.clone(),
-            "OSSAI_DATA_DIR" => self
-                .data_dir
-                .as_ref()
-                .map(|folder| folder.display().to_string()),
+            "OSSAI_DATA_DIR" => path(&self.data_dir),
+            "OSSAI_TLS_CERT" => path(&self.tls_cert),
+            "OSSAI_TLS_KEY" => path(&self.tls_key),
+            "OSSAI_TLS_CLIENT_CA" => path(&self.tls_client_ca),
             "OSSAI_AUTH" => self.require_keys.then(|| "keys".to_owned()),
             "OSSAI_LOG_LEVEL" => self.log_level.clone(),
             "OSSAI_LOG_FORMAT" => self.log_format.clone(),
@@ -74,12 +84,17 @@ impl Serve {
             anstream::eprintln!("the configuration is good");
             return Ok(());
         }
+        let scheme = if config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         let mut unprinted = None;
         let ended = run(config, |address| {
             let line = if global.json || global.jsonl {
-                json!({ "address": format!("http://{address}") }).to_string()
+                json!({ "address": format!("{scheme}://{address}") }).to_string()
             } else {
-                format!("http://{address}")
+                format!("{scheme}://{address}")
             };
             unprinted = out(&format!("{line}\n")).err();
         })

@@ -208,3 +208,73 @@ fn a_server_takes_its_own_file_or_the_client_s() {
         ran.err
     );
 }
+
+#[test]
+fn keys_are_limited_rotated_and_audited() {
+    let user = user().with("OSSAI_DATA_DIR", "data");
+    let made = user
+        .run(&[
+            "keys",
+            "create",
+            "--tenant",
+            "team-a",
+            "--rpm",
+            "60",
+            "--tpm",
+            "1000",
+            "--concurrency",
+            "2",
+            "--models",
+            "local/*,openai/gpt-4o-mini",
+            "--max-tokens",
+            "100",
+            "--max-cost",
+            "0.05",
+            "--json",
+        ])
+        .ok()
+        .json();
+    assert_eq!(
+        made["limits"],
+        json!({"requests_per_minute": 60, "tokens_per_minute": 1000, "concurrency": 2, "models": ["local/*", "openai/gpt-4o-mini"],
+               "max_tokens": 100, "max_cost_nano_usd": 50_000_000})
+    );
+    let id = made["id"].as_str().unwrap().to_owned();
+    let changed = user
+        .run(&["keys", "limit", &id, "--rpm", "5", "--json"])
+        .ok()
+        .json();
+    assert_eq!(changed["limits"], json!({"requests_per_minute": 5}));
+    let new = user
+        .run(&["keys", "rotate", &id, "--overlap", "15m", "--json"])
+        .ok()
+        .json();
+    assert_eq!(
+        (&new["tenant"], &new["limits"]),
+        (&json!("team-a"), &changed["limits"])
+    );
+    let listed = user.run(&["keys", "list", "--json"]).ok().json();
+    assert!(listed["keys"][0]["expires"].is_number());
+    let log = user.run(&["keys", "audit", "--json"]).ok().json();
+    let actions: Vec<_> = log["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["action"].clone())
+        .collect();
+    assert_eq!(actions, ["key_created", "limits_changed", "key_rotated"]);
+    for made in [&made, &new] {
+        let secret = made["key"]
+            .as_str()
+            .unwrap()
+            .rsplit('_')
+            .next()
+            .unwrap()
+            .to_owned();
+        assert!(!log.to_string().contains(&secret));
+    }
+    user.run(&["keys", "create", "--rpm", "0"]).fails(2);
+    user.run(&["keys", "rotate", &id, "--overlap", "soon"])
+        .fails(2);
+    user.run(&["keys", "create", "--models", "gpt-4o"]).fails(2);
+}

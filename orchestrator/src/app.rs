@@ -9,10 +9,12 @@ use tokio::sync::Semaphore;
 
 use crate::config::{Auth, ServeConfig};
 use crate::grpc::resume::Kept;
+use crate::guard::limiter::Limiter;
+use crate::guard::replay::Replays;
 use crate::http::ModelLists;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::store::keyring::Keyring;
+use crate::store::keyring::{Identity, Keyring};
 use crate::store::writer::Recorder;
 
 /// The tenant of every call while keys are off.
@@ -29,6 +31,10 @@ pub(crate) struct App {
     pub(crate) clients: Clients,
     pub(crate) models: ModelLists,
     pub(crate) kept: Kept,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) replays: Arc<Replays>,
+    /// Who calls while keys are off.
+    pub(crate) nobody: Identity,
     /// New calls are refused.
     pub(crate) closing: AtomicBool,
     /// The server says it is not ready.

@@ -1,21 +1,24 @@
 //! One call from its admission to its row: whatever way it ends, it is counted, logged and recorded exactly once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ossai::error::Billed;
 use ossai::{
-    CacheOutcome, CacheStatus, CallOptions, Client, Completion, Cost, EmbeddingResponse, Error,
-    NanoUsd, Result, Usage,
+    CacheOutcome, CacheStatus, CallOptions, Completion, Cost, EmbeddingResponse, Error, NanoUsd,
+    Result, Usage,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
+use crate::guard::limiter::Seat;
+use crate::guard::wallet::Guarded;
 use crate::metrics::Sample;
 use crate::store::UsageRow;
 use crate::store::keyring::Identity;
 use crate::store::now_ms;
-use crate::store::writer::Place;
+use crate::store::writer;
 
 /// Who asks, and since when; the gate puts it beside every request it lets in.
 #[derive(Clone)]
@@ -23,8 +26,30 @@ pub(crate) struct Caller {
     pub(crate) identity: Identity,
     pub(crate) request_id: Arc<str>,
     pub(crate) arrived: Instant,
-    /// The request's place among the concurrent ones, free again when the last holder is done.
-    pub(crate) _room: Arc<OwnedSemaphorePermit>,
+    /// The request's place, free again when the last holder is done.
+    pub(crate) place: Arc<Place>,
+}
+
+/// A request's place among the concurrent ones: the server's, its tenant's and its key's.
+pub(crate) struct Place {
+    _room: OwnedSemaphorePermit,
+    _seat: Option<Seat>,
+    /// The call failed, whatever its answer looks like: a stream's head said that all was well.
+    spoilt: AtomicBool,
+}
+
+impl Place {
+    pub(crate) fn new(room: OwnedSemaphorePermit, seat: Option<Seat>) -> Self {
+        Self {
+            _room: room,
+            _seat: seat,
+            spoilt: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.spoilt.load(Ordering::Acquire)
+    }
 }
 
 /// What a call is.
@@ -48,10 +73,10 @@ impl Operation {
 pub(crate) struct Call {
     app: Arc<App>,
     caller: Caller,
-    client: Client,
+    client: Guarded,
     streamed: bool,
     first_token: Option<Duration>,
-    open: Option<(UsageRow, Place)>,
+    open: Option<(UsageRow, writer::Place)>,
 }
 
 impl Call {
@@ -69,6 +94,7 @@ impl Call {
         streamed: bool,
     ) -> Result<Self> {
         let client = app.clients.get(&caller.identity.tenant)?;
+        let client = Guarded::new(app, client, caller.identity.clone());
         let place = app.recorder.reserve().await?;
         let row = UsageRow {
             request_id: caller.request_id.to_string(),
@@ -91,7 +117,8 @@ impl Call {
         })
     }
 
-    pub(crate) fn client(&self) -> &Client {
+    /// The client, within the caller's bounds.
+    pub(crate) fn client(&self) -> &Guarded {
         &self.client
     }
 
@@ -146,6 +173,7 @@ impl Call {
     /// It failed.
     pub(crate) fn failed(&mut self, error: &Error) {
         let fields = error.fields();
+        self.caller.place.spoilt.store(true, Ordering::Release);
         self.settle(error.kind().name(), |row| {
             row.attempts = u32::try_from(fields.attempts.len()).unwrap_or(u32::MAX);
             match &fields.partial {
@@ -169,6 +197,14 @@ impl Call {
         row.latency_us = micros(latency);
         row.first_token_us = self.first_token.map(micros);
         fill(&mut row);
+        // What nobody knows the use of stays reserved.
+        let known =
+            outcome == "ok" || row.cost == Some(NanoUsd::ZERO) || row.usage != Usage::default();
+        let used = row
+            .usage
+            .input_tokens
+            .saturating_add(row.usage.output_tokens);
+        self.client.settle(known.then_some(used));
         tracing::info!(
             request_id = %row.request_id,
             tenant = %row.tenant,
@@ -199,6 +235,9 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         // What it cost until now is not known.
+        if self.open.is_some() {
+            self.caller.place.spoilt.store(true, Ordering::Release);
+        }
         self.settle("cancelled", |_| {});
     }
 }

@@ -1,7 +1,7 @@
-//! What every request passes before anything of it is read beyond its head: host, origin, key, and room for it.
+//! What every request passes before anything of it is read beyond its head: host, origin, key, rates, and room for it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
@@ -11,14 +11,17 @@ use axum::response::Response;
 use ossai::transport::convert::status_from_error;
 use ossai::{Error, ErrorKind, Result};
 
-use crate::app::{App, DEFAULT_TENANT};
-use crate::call::Caller;
+use crate::app::App;
+use crate::call::{Caller, Place};
 use crate::config::Auth;
-use crate::http::{error, is_grpc};
+use crate::guard::replay::MISMATCH;
+use crate::http::{error, is_grpc, replay};
 use crate::store::keyring::Identity;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// When there may be room again: nobody knows.
+const ROOM_HINT: Duration = Duration::from_secs(1);
 /// Longest header of a key looked at.
 const MAX_KEY_HEADER: usize = 512;
 
@@ -64,10 +67,17 @@ pub(crate) async fn gate(
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
             }
-            next.run(request).await
+            if is_grpc {
+                // Its key is in the message, which the services read.
+                next.run(request).await
+            } else {
+                replay::answer(&app, request, next).await
+            }
         }
         Err(error) => {
-            tracing::info!(request_id = %id, route = route.name, outcome = error.kind().name(), "refused");
+            let reason = reason(&error);
+            tracing::info!(request_id = %id, route = route.name, outcome = error.kind().name(), reason, "refused");
+            app.metrics.refused(reason);
             if is_grpc {
                 status_from_error(&error).into_http()
             } else {
@@ -111,13 +121,35 @@ fn admit(
             ErrorKind::Overloaded,
             "too many requests under way (`limits.concurrent_requests`)",
         )
+        .with(|fields| fields.retry_after_ms = u64::try_from(ROOM_HINT.as_millis()).ok())
     })?;
+    // A refusal gives the room back at once.
+    let seat = app.limiter.admit(&identity, arrived)?;
     Ok(Some(Caller {
         identity,
         request_id: Arc::clone(id),
         arrived,
-        _room: Arc::new(room),
+        place: Arc::new(Place::new(room, seat)),
     }))
+}
+
+/// Why a request was refused, as a label of metrics.
+pub(crate) fn reason(error: &Error) -> &'static str {
+    const KNOWN: &[&str] = &[
+        "requests_per_minute",
+        "tokens_per_minute",
+        "concurrency",
+        "host",
+        "origin",
+        "idempotency_running",
+        MISMATCH,
+    ];
+    let detail = error.fields().detail.as_deref().unwrap_or_default();
+    KNOWN
+        .iter()
+        .find(|known| **known == detail)
+        .copied()
+        .unwrap_or(error.kind().name())
 }
 
 /// A page in a browser can reach this machine by a name of its own (DNS rebinding), but not under our names.
@@ -153,7 +185,8 @@ fn check_host(app: &App, request: &Request) -> Result<()> {
     Err(Error::new(
         ErrorKind::PermissionDenied,
         "this server does not answer to that host name (`hosts` permits it)",
-    ))
+    )
+    .with(|fields| fields.detail = Some("host".into())))
 }
 
 fn without_port(authority: &str) -> &str {
@@ -181,15 +214,13 @@ fn check_origin(app: &App, headers: &HeaderMap) -> Result<()> {
     Err(Error::new(
         ErrorKind::PermissionDenied,
         "requests from that origin are not allowed (`origins` permits them)",
-    ))
+    )
+    .with(|fields| fields.detail = Some("origin".into())))
 }
 
 fn identify(app: &App, headers: &HeaderMap) -> Result<Identity> {
     if app.auth == Auth::Off {
-        return Ok(Identity {
-            tenant: Arc::from(DEFAULT_TENANT),
-            key_id: None,
-        });
+        return Ok(app.nobody.clone());
     }
     let bearer = header(headers, &AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;

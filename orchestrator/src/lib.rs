@@ -18,6 +18,7 @@ pub mod config;
 mod dialect;
 mod gate;
 mod grpc;
+mod guard;
 mod http;
 mod live;
 mod logging;
@@ -45,6 +46,8 @@ pub mod fuzzing {
     }
 }
 
-pub use config::{Auth, ConfigErrors, ServeConfig};
+pub use config::{Allowance, Auth, ConfigErrors, Defaults, ServeConfig, Tenant, Tls};
 pub use server::{Ended, ServeError, Server, run};
-pub use store::{ApiKey, CreatedKey, GroupBy, Store, UsageFilter, UsageRow, UsageSum, parse_time};
+pub use store::{
+    ApiKey, AuditEntry, CreatedKey, GroupBy, Store, UsageFilter, UsageRow, UsageSum, parse_time,
+};

@@ -126,7 +126,16 @@ fn an_address_others_can_reach_needs_keys_and_something_that_ends_tls() {
     let (_, message) = load(r#"{"bind": "0.0.0.0:80"}"#, &[])
         .unwrap_err()
         .remove(0);
-    assert!(message.contains("TLS is not supported yet"), "{message}");
+    assert!(message.contains("or `tls`"), "{message}");
+    let json = r#"{"bind": "0.0.0.0:80", "tls": {"cert": "c.pem", "key": "k.pem"}}"#;
+    assert_eq!(load(json, &[]).unwrap().auth(), Auth::Keys);
+    assert_eq!(
+        fields(
+            r#"{"tls": {"cert": "c.pem", "key": "k.pem", "keys": "k.pem"}}"#,
+            &[]
+        ),
+        ["tls.keys"]
+    );
     let config = load(r#"{"bind": "0.0.0.0:80", "allow_insecure": true}"#, &[]).unwrap();
     assert_eq!(config.auth(), Auth::Keys);
     assert_eq!(

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use ossai::{ErrorKind, NanoUsd, Usage};
-use ossai_orchestrator::{GroupBy, Store, UsageFilter, UsageRow, parse_time};
+use ossai_orchestrator::{Allowance, GroupBy, Store, UsageFilter, UsageRow, parse_time};
 use tempfile::TempDir;
 
 fn store() -> (TempDir, Store) {
@@ -306,4 +306,161 @@ fn many_programs_can_open_a_fresh_folder_at_once() {
         Store::open(&path).unwrap().list_keys().unwrap().len(),
         keys.len()
     );
+}
+
+#[test]
+fn the_next_versions_folder_still_works_during_an_update() {
+    let (folder, store) = store();
+    let path = store.folder().join("ossai.db");
+    drop(store);
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    let version: u32 = raw
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    raw.execute_batch("ALTER TABLE api_keys ADD COLUMN from_the_future TEXT")
+        .unwrap();
+    raw.pragma_update(None, "user_version", version + 1)
+        .unwrap();
+    let store = Store::open(&folder.path().join("deep/data")).unwrap();
+    assert!(store.create_key("acme", "").is_ok());
+    raw.pragma_update(None, "user_version", version + 2)
+        .unwrap();
+    assert!(Store::open(&folder.path().join("deep/data")).is_err());
+}
+
+#[test]
+fn a_folder_of_the_version_before_gets_limits_and_keeps_its_keys() {
+    let folder = TempDir::new().unwrap();
+    let raw = rusqlite::Connection::open(folder.path().join("ossai.db")).unwrap();
+    raw.execute_batch(
+        "CREATE TABLE api_keys (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL,
+            created INTEGER NOT NULL, revoked INTEGER) STRICT;
+         INSERT INTO api_keys VALUES ('0123456789abcdef', 'acme', 'old', x'00', 5, NULL);
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(raw);
+    let store = Store::open(folder.path()).unwrap();
+    let keys = store.list_keys().unwrap();
+    assert_eq!((keys.len(), &*keys[0].name), (1, "old"));
+    assert_eq!(keys[0].limits, Allowance::default());
+    let limits = Allowance {
+        requests_per_minute: Some(7),
+        models: Some(vec!["local/*".into()]),
+        ..Allowance::default()
+    };
+    let changed = store.limit_key("0123456789abcdef", &limits).unwrap();
+    assert_eq!((&changed.limits, changed.created), (&limits, 5));
+}
+
+#[test]
+fn what_is_done_to_keys_is_in_an_audit_log_nobody_can_change() {
+    let (folder, store) = store();
+    let store = store.acting_as("mira\n");
+    let limits = Allowance {
+        requests_per_minute: Some(60),
+        ..Allowance::default()
+    };
+    let made = store.create_limited_key("acme", "search", &limits).unwrap();
+    let id = made.entry.id.as_str();
+    store.limit_key(id, &Allowance::default()).unwrap();
+    let new = store
+        .rotate_key(id, std::time::Duration::from_secs(60))
+        .unwrap();
+    assert!(store.revoke_key(id).unwrap());
+    assert!(!store.revoke_key(id).unwrap());
+    assert!(store.revoke_key("0000000000000000").is_err());
+    let log = store.audit(100).unwrap();
+    let actions: Vec<_> = log.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(
+        actions,
+        [
+            "key_created",
+            "limits_changed",
+            "key_rotated",
+            "key_revoked"
+        ]
+    );
+    for entry in &log {
+        assert_eq!(
+            (&*entry.actor, entry.tenant.as_deref()),
+            ("mira", Some("acme"))
+        );
+        assert_eq!(entry.key_id.as_deref(), Some(id));
+        assert!(entry.time > 0);
+    }
+    assert_eq!(log[1].detail, "from [requests_per_minute=60] to []");
+    assert!(log[2].detail.contains(&new.entry.id));
+    assert_eq!(store.audit(1).unwrap()[0].action, "key_revoked");
+    let text = serde_json::to_string(&log).unwrap();
+    for key in [&made.key, &new.key] {
+        let secret = key.rsplit('_').next().unwrap();
+        assert!(!text.contains(secret));
+    }
+    let raw = rusqlite::Connection::open(folder.path().join("deep/data/ossai.db")).unwrap();
+    for change in ["DELETE FROM audit", "UPDATE audit SET actor = 'nobody'"] {
+        let error = raw.execute(change, []).unwrap_err().to_string();
+        assert!(error.contains("append-only"), "{error}");
+    }
+}
+
+#[test]
+fn limits_that_cannot_be_kept_are_refused_by_name() {
+    let (_folder, store) = store();
+    let wrong = [
+        (
+            Allowance {
+                requests_per_minute: Some(0),
+                ..Allowance::default()
+            },
+            "limits.requests_per_minute",
+        ),
+        (
+            Allowance {
+                max_tokens: Some(u64::MAX),
+                ..Allowance::default()
+            },
+            "limits.max_tokens",
+        ),
+        (
+            Allowance {
+                models: Some(vec![]),
+                ..Allowance::default()
+            },
+            "limits.models",
+        ),
+        (
+            Allowance {
+                models: Some(vec!["a/b".into(), "gpt".into()]),
+                ..Allowance::default()
+            },
+            "limits.models[1]",
+        ),
+        (
+            Allowance {
+                models: Some(vec!["a/*b".into()]),
+                ..Allowance::default()
+            },
+            "limits.models[0]",
+        ),
+        (
+            Allowance {
+                models: Some(vec!["a/b,c/d".into()]),
+                ..Allowance::default()
+            },
+            "limits.models[0]",
+        ),
+        (
+            Allowance {
+                models: Some(vec!["*/x".into()]),
+                ..Allowance::default()
+            },
+            "limits.models[0]",
+        ),
+    ];
+    for (limits, field) in wrong {
+        let error = store.create_limited_key("acme", "", &limits).unwrap_err();
+        assert_eq!(error.fields().field.as_deref(), Some(field));
+    }
+    assert!(store.list_keys().unwrap().is_empty());
 }

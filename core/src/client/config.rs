@@ -50,6 +50,8 @@ pub struct Config {
     pub tls: Tls,
     /// Proxies.
     pub proxy: Proxy,
+    /// Which addresses of providers may be connected to.
+    pub egress: Egress,
     /// Whether answers and errors tell why they came out as they did; a call may say otherwise.
     pub trace: bool,
     /// For tests only.
@@ -414,6 +416,18 @@ impl Default for Proxy {
             from_env: true,
         }
     }
+}
+
+/// Which addresses of providers may be connected to; a server checks them always.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Egress {
+    /// Connect to hosts of providers only, and to private addresses only where this configuration names the host, in a
+    /// `base_url`, `fallback_urls` or below; never to link-local and metadata addresses. What goes through a proxy is the proxy's to check.
+    pub checked: bool,
+    /// Further hosts that may have private addresses: those a vendor's name resolves to in your own network, for example.
+    pub private_hosts: Vec<String>,
 }
 
 /// For tests: time runs faster and chance is repeatable. Nobody should set this in production.

@@ -81,7 +81,7 @@ kinds! {
     ShuttingDown, "shutting_down", "SHUTTING_DOWN", true, 503, 14;
     /// The upstream answered with a failure of its own.
     UpstreamError, "upstream_error", "UPSTREAM_UNAVAILABLE", true, 502, 14;
-    /// No connection could be made; `detail` is `dns`, `refused`, `timeout`, `tls` or `other`.
+    /// No connection could be made; `detail` is `dns`, `refused`, `timeout`, `tls`, `egress` or `other`.
     ConnectFailed, "connect_failed", "CONNECT_FAILED", true, 502, 14;
     /// The connection broke before the answer was whole.
     TransportInterrupted, "transport_interrupted", "TRANSPORT_INTERRUPTED", true, 502, 14;

@@ -139,8 +139,10 @@ fn by_answer(fields: &Fields, evidence: &Evidence<'_>) -> bool {
         | Kind::Unsupported
         | Kind::InvalidState
         | Kind::CallbackError => return false,
-        // Certificates; a connection reset during the handshake is not `tls` but `other`.
-        Kind::ConnectFailed if fields.detail.as_deref() == Some("tls") => return false,
+        // Certificates and forbidden addresses; a connection reset during the handshake is not `tls` but `other`.
+        Kind::ConnectFailed if matches!(fields.detail.as_deref(), Some("tls" | "egress")) => {
+            return false;
+        }
         _ => {}
     }
     if let Some(code) = grpc_failure(fields) {

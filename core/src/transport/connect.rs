@@ -22,6 +22,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{self, ClientConfig, pki_types::ServerName};
 use tower_service::Service;
 
+use super::egress::Egress;
 use super::proxy::{Proxies, Proxy};
 
 type Pending<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -33,7 +34,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// Why no connection could be made.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectFault {
-    /// `dns`, `refused`, `timeout`, `tls` or `other`.
+    /// `dns`, `refused`, `timeout`, `tls`, `egress` or `other`.
     pub(crate) detail: &'static str,
     pub(crate) message: String,
 }
@@ -76,6 +77,9 @@ const SHARED_FOR: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
+    /// To proxies, which are as configured.
+    proxy_tcp: HttpConnector<Resolver>,
+    egress: Option<Arc<Egress>>,
     security: Arc<Security>,
     proxies: Option<Arc<Proxies>>,
     /// For name, connection, proxy and handshake together.
@@ -90,24 +94,40 @@ impl Connector {
         proxies: Option<Arc<Proxies>>,
         limit: Duration,
     ) -> Self {
-        Self::new(Security::Fixed(tls), proxies, limit)
+        Self::new(Security::Fixed(tls), proxies, None, limit)
     }
 
     /// For HTTP/1.1 and HTTP/2 to any server, as its address says.
-    pub(crate) fn by_scheme(make: MakeTls, proxies: Option<Arc<Proxies>>, limit: Duration) -> Self {
+    pub(crate) fn by_scheme(
+        make: MakeTls,
+        proxies: Option<Arc<Proxies>>,
+        egress: Option<Egress>,
+        limit: Duration,
+    ) -> Self {
         let made = OnceLock::new();
-        Self::new(Security::ByScheme { make, made }, proxies, limit)
+        Self::new(Security::ByScheme { make, made }, proxies, egress, limit)
     }
 
-    fn new(security: Security, proxies: Option<Arc<Proxies>>, limit: Duration) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver);
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        // Finds dead peers below HTTP/2, whose own pings many servers answer with `too_many_pings`.
-        tcp.set_keepalive(Some(Duration::from_secs(30)));
-        tcp.set_keepalive_interval(Some(Duration::from_secs(10)));
+    fn new(
+        security: Security,
+        proxies: Option<Arc<Proxies>>,
+        egress: Option<Egress>,
+        limit: Duration,
+    ) -> Self {
+        let egress = egress.map(Arc::new);
+        let tcp = |egress| {
+            let mut tcp = HttpConnector::new_with_resolver(Resolver { egress });
+            tcp.enforce_http(false);
+            tcp.set_nodelay(true);
+            // Finds dead peers below HTTP/2, whose own pings many servers answer with `too_many_pings`.
+            tcp.set_keepalive(Some(Duration::from_secs(30)));
+            tcp.set_keepalive_interval(Some(Duration::from_secs(10)));
+            tcp
+        };
         Self {
-            tcp,
+            tcp: tcp(egress.clone()),
+            proxy_tcp: tcp(None),
+            egress,
             security: Arc::new(security),
             proxies,
             limit,
@@ -140,12 +160,19 @@ impl Connector {
             .and_then(|proxies| proxies.for_uri(&with_scheme(&uri, scheme)?));
         let mut proxied = false;
         let io = match proxy {
-            None => self.tcp(uri).await?,
+            None => {
+                if let Some(egress) = &self.egress {
+                    egress
+                        .check_literal(uri.host().unwrap_or_default())
+                        .map_err(|why| ConnectFault::new("egress", why))?;
+                }
+                open(&self.tcp, uri).await?
+            }
             // HTTP/2 without TLS cannot go through a proxy but in a tunnel.
             Some(proxy) if tls.is_some() || is_fixed => self.tunnel(proxy, uri).await?,
             Some(proxy) => {
                 proxied = true;
-                self.tcp(proxy.proxy).await?
+                open(&self.proxy_tcp, proxy.proxy).await?
             }
         };
         let Some((config, name)) = tls else {
@@ -181,20 +208,23 @@ impl Connector {
         }
     }
 
-    async fn tcp(&self, uri: Uri) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
-        let tcp = self.tcp.clone().call(uri).await;
-        let tcp = tcp.map_err(|error| tcp_fault(&error))?;
-        Ok(TokioIo::new(Box::new(tcp.into_inner())))
-    }
-
     async fn tunnel(&self, proxy: Proxy, uri: Uri) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
-        let mut tunnel = Tunnel::new(proxy.proxy, self.tcp.clone());
+        let mut tunnel = Tunnel::new(proxy.proxy, self.proxy_tcp.clone());
         if let Some(auth) = proxy.auth {
             tunnel = tunnel.with_auth(auth);
         }
         let tcp = tunnel.call(uri).await.map_err(|error| tcp_fault(&error))?;
         Ok(TokioIo::new(Box::new(tcp.into_inner())))
     }
+}
+
+async fn open(
+    tcp: &HttpConnector<Resolver>,
+    uri: Uri,
+) -> Result<TokioIo<Box<dyn Io>>, ConnectFault> {
+    let tcp = tcp.clone().call(uri).await;
+    let tcp = tcp.map_err(|error| tcp_fault(&error))?;
+    Ok(TokioIo::new(Box::new(tcp.into_inner())))
 }
 
 fn with_scheme(uri: &Uri, scheme: &str) -> Option<Uri> {
@@ -365,7 +395,9 @@ fn is_tls(cause: &(dyn StdError + 'static)) -> bool {
 
 /// The system's resolver, with an error that can be told from others.
 #[derive(Clone)]
-struct Resolver;
+struct Resolver {
+    egress: Option<Arc<Egress>>,
+}
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
@@ -377,11 +409,17 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
+        let egress = self.egress.clone();
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found: Vec<_> = found
+            let mut found: Vec<_> = found
                 .map_err(|error| ConnectFault::new("dns", error))?
                 .collect();
+            if let Some(egress) = egress {
+                found = egress
+                    .pick(name.as_str(), found)
+                    .map_err(|why| ConnectFault::new("egress", why))?;
+            }
             Ok(found.into_iter())
         })
     }

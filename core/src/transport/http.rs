@@ -25,6 +25,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::connect::{ConnectFault, Connector};
+use super::egress::Egress;
 use super::proxy::Proxies;
 use super::timer::IdleTimer;
 use super::tls;
@@ -114,6 +115,7 @@ impl Http {
         let connector = Connector::by_scheme(
             tls::lazily(config)?,
             Proxies::new(config)?,
+            Egress::new(config),
             Duration::from_millis(config.timeouts.connect_ms) / scale,
         );
         let client = Client::builder(TokioExecutor::new())
@@ -432,8 +434,8 @@ fn transport_error(error: BoxError, stage: Stage) -> Error {
         )
         .with(|fields| {
             fields.detail = Some(word.into());
-            // A certificate does not get better by asking again.
-            fields.retriable = word != "tls";
+            // A certificate or a forbidden address does not get better by asking again.
+            fields.retriable = !matches!(word, "tls" | "egress");
             fields.phase = Some("connect".into());
         })
         .with_source(fault.clone());

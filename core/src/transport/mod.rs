@@ -2,6 +2,7 @@
 
 pub(crate) mod connect;
 pub mod convert;
+pub(crate) mod egress;
 pub mod grpc;
 pub(crate) mod http;
 pub mod proxy;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::load::{read, take_out};
 use super::{Auth, ServeConfig};
+use crate::store::check_tenant;
 
 impl ServeConfig {
     /// Everything wrong with it. `client` is the text form of the client's part, where there is one: mistakes are taken
@@ -19,10 +20,10 @@ impl ServeConfig {
                     "expected `keys`: an address others can reach needs API keys",
                 );
             }
-            if !self.allow_insecure {
+            if self.tls.is_none() && !self.allow_insecure {
                 wrong(
                     "bind",
-                    "expected a loopback address: TLS is not supported yet (`allow_insecure` permits it where something in front ends TLS)",
+                    "expected a loopback address, or `tls` (`allow_insecure` permits it where something in front ends TLS)",
                 );
             }
         }
@@ -52,6 +53,12 @@ impl ServeConfig {
             if value == 0 || value > 1 << 30 {
                 wrong(&format!("limits.{name}"), "expected 1 to 1,073,741,824");
             }
+        }
+        if limits.replay_bytes > 1 << 40 {
+            wrong("limits.replay_bytes", "expected at most 1,099,511,627,776");
+        }
+        if !(1..=31 * 86_400).contains(&limits.replay_seconds) {
+            wrong("limits.replay_seconds", "expected 1 to 2,678,400 seconds");
         }
         if !(8 << 10..=16 << 20).contains(&limits.header_bytes) {
             wrong("limits.header_bytes", "expected 8,192 to 16,777,216");
@@ -106,8 +113,19 @@ impl ServeConfig {
                 "expected nothing: the tenant comes from the key",
             );
         }
+        self.check_bounds(&mut errors);
         self.check_client(client, &mut errors);
         errors
+    }
+
+    fn check_bounds(&self, errors: &mut Vec<Error>) {
+        for (name, tenant) in &self.tenants {
+            let path = format!("tenants.{name}");
+            errors.extend(check_tenant(&path, name).err());
+            errors.extend(tenant.limits.check(&format!("{path}.limits")).err());
+        }
+        errors.extend(self.defaults.tenant.check("defaults.tenant").err());
+        errors.extend(self.defaults.key.check("defaults.key").err());
     }
 
     fn check_client(&self, document: Option<&mut Value>, errors: &mut Vec<Error>) {

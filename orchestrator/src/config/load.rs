@@ -29,6 +29,9 @@ pub enum Kind {
 /// The environment variables that go over the document: name, path in it, form.
 pub const ENVIRONMENT: &[(&str, &str, Kind)] = &[
     ("OSSAI_BIND", "bind", Kind::Text),
+    ("OSSAI_TLS_CERT", "tls.cert", Kind::Text),
+    ("OSSAI_TLS_KEY", "tls.key", Kind::Text),
+    ("OSSAI_TLS_CLIENT_CA", "tls.client_ca", Kind::Text),
     ("OSSAI_ALLOW_INSECURE", "allow_insecure", Kind::Flag),
     ("OSSAI_DATA_DIR", "data_dir", Kind::Text),
     ("OSSAI_AUTH", "auth", Kind::Text),

@@ -1,8 +1,10 @@
 //! What a server is told: one JSON document, environment variables over it, everything checked before a socket opens.
 
+mod allowance;
 mod check;
 mod load;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 use ossai::Error;
 use serde::{Deserialize, Serialize};
 
+pub use allowance::{Allowance, Defaults, Tenant};
 pub use load::{ENVIRONMENT, default_data_dir};
 
 /// Everything a server can be told. An unknown key is an error that names its path.
@@ -18,7 +21,9 @@ pub use load::{ENVIRONMENT, default_data_dir};
 pub struct ServeConfig {
     /// Address and port of both gRPC and HTTP; port 0 takes a free one.
     pub bind: SocketAddr,
-    /// Accept a `bind` that others can reach although TLS is not supported yet: something in front must end it.
+    /// Certificate and key; with them the port speaks TLS only, HTTP/1.1 and HTTP/2 as the client asks (ALPN).
+    pub tls: Option<Tls>,
+    /// Accept a `bind` that others can reach without `tls`: something in front must end it.
     pub allow_insecure: bool,
     /// The one folder of everything kept; absent means `ossai` in the platform's data folder. Made with mode 0700.
     pub data_dir: Option<PathBuf>,
@@ -34,14 +39,32 @@ pub struct ServeConfig {
     pub metrics_bind: Option<SocketAddr>,
     /// Whether gRPC reflection answers; absent means on loopback addresses only.
     pub reflection: Option<bool>,
-    /// Bounds.
+    /// Bounds of the whole server.
     pub limits: Limits,
+    /// Bounds of tenants by name.
+    pub tenants: BTreeMap<String, Tenant>,
+    /// Bounds of tenants and keys that have none of their own.
+    pub defaults: Defaults,
     /// How it ends.
     pub shutdown: Shutdown,
     /// What it says on stderr.
     pub log: Log,
     /// The client behind the server: providers, time-outs, retries, cache.
     pub client: ossai::Config,
+}
+
+/// What the server proves itself with, as PEM files. They are read again when they change, and on SIGHUP; connections
+/// that are there keep the certificate they began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate, and those between it and a root.
+    pub cert: PathBuf,
+    /// Its private key (PKCS #8, PKCS #1 or SEC 1).
+    pub key: PathBuf,
+    /// Authorities of client certificates; with them every client must present one (mTLS), beside its API key.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Whether callers need a key.
@@ -85,6 +108,10 @@ pub struct Limits {
     pub tenants: usize,
     /// Most pairs of provider and model with metrics of their own; the rest is counted as `other`.
     pub metric_models: usize,
+    /// Bytes of answers kept by idempotency key, in memory; an answer over an eighth of it is not kept.
+    pub replay_bytes: usize,
+    /// How long they are kept, in seconds.
+    pub replay_seconds: u64,
 }
 
 impl Default for Limits {
@@ -103,6 +130,8 @@ impl Default for Limits {
             resume_ms: 900,
             tenants: 64,
             metric_models: 200,
+            replay_bytes: 64 << 20,
+            replay_seconds: 86_400,
         }
     }
 }
@@ -172,6 +201,7 @@ impl Default for ServeConfig {
     fn default() -> Self {
         Self {
             bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            tls: None,
             allow_insecure: false,
             data_dir: None,
             auth: None,
@@ -181,6 +211,8 @@ impl Default for ServeConfig {
             metrics_bind: None,
             reflection: None,
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
+            defaults: Defaults::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
             client: ossai::Config::default(),

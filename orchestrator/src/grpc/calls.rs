@@ -15,9 +15,11 @@ use pb::stream_completion_response::Event;
 use tokio::time::{Sleep, sleep};
 use tonic::{Request, Response, Status};
 
+use super::replay::{Recording, Seen};
 use super::resume::{Broken, Reader};
-use super::{Desk, enter, options, read, reply, status};
+use super::{Desk, enter, options, read, replay, reply, status};
 use crate::call::{Call, Operation};
+use crate::guard::replay::Kept;
 use crate::http::check_messages;
 use crate::live::{Item, Live};
 
@@ -29,6 +31,17 @@ impl CompletionService for Desk {
     ) -> Result<Response<pb::CreateCompletionResponse>, Status> {
         let (caller, metadata, message) = enter(request)?;
         let run = async {
+            let turn = replay::begin(
+                &self.0,
+                &caller,
+                "complete",
+                &message.request,
+                &message.options,
+            )?;
+            let ticket = match turn {
+                Seen::Before(kept) => return replay::one(&kept),
+                Seen::First(ticket) => ticket,
+            };
             let (options, _) = options(&caller, &metadata, message.options)?;
             let request = self.completion_request(message.request)?;
             let user = request.user.clone();
@@ -46,9 +59,11 @@ impl CompletionService for Desk {
             match client.complete_with(request, options).await {
                 Ok(answer) => {
                     call.completed(&answer);
-                    Ok(reply(pb::CreateCompletionResponse {
+                    let message = pb::CreateCompletionResponse {
                         completion: Some((&answer).into()),
-                    }))
+                    };
+                    replay::keep(ticket, &message);
+                    Ok(reply(message))
                 }
                 Err(error) => {
                     call.failed(&error);
@@ -77,6 +92,17 @@ impl CompletionService for Desk {
             return Ok(reply(Messages::Resumable(reader.map_err(status)?)));
         }
         let run = async {
+            let turn = replay::begin(
+                &self.0,
+                &caller,
+                "stream",
+                &message.request,
+                &message.options,
+            )?;
+            let ticket = match turn {
+                Seen::Before(kept) => return Ok(Begun::Before(kept)),
+                Seen::First(ticket) => ticket,
+            };
             let (options, left) = options(&caller, &metadata, message.options)?;
             let request = self.completion_request(message.request)?;
             let user = request.user.clone();
@@ -95,13 +121,17 @@ impl CompletionService for Desk {
             let live = Live::open(call, opening).await?;
             // The time a caller sets in metadata is for the whole of the stream.
             let deadline = left.map(|left| Box::pin(sleep(left)));
-            Ok(Source {
+            Ok(Begun::Now(Box::new(Source {
                 live,
                 sequence: 0,
                 deadline,
-            })
+                recording: ticket.map(Recording::new),
+            })))
         };
-        let source = run.await.map_err(status)?;
+        let source = match run.await.map_err(status)? {
+            Begun::Before(kept) => return Ok(replay::marked(Messages::Kept(kept, 0))),
+            Begun::Now(source) => *source,
+        };
         if !message.resumable {
             return Ok(reply(Messages::Plain(source)));
         }
@@ -135,6 +165,7 @@ pub(super) struct Source {
     live: Live,
     sequence: u64,
     deadline: Option<Pin<Box<Sleep>>>,
+    recording: Option<Recording>,
 }
 
 impl Source {
@@ -156,11 +187,23 @@ impl Source {
             }
         };
         Poll::Ready(item.map(|item| match item {
-            Item::Event(event, _) => {
+            Item::Event(event, trailer) => {
                 self.sequence += 1;
-                Ok(event_message(self.sequence, &event))
+                let message = event_message(self.sequence, &event);
+                if let Some(recording) = &mut self.recording {
+                    recording.push(&message);
+                }
+                if trailer.is_some()
+                    && let Some(recording) = self.recording.take()
+                {
+                    recording.finish();
+                }
+                Ok(message)
             }
-            Item::Failed(error) => Err(status_from_error(&error)),
+            Item::Failed(error) => {
+                self.recording = None;
+                Err(status_from_error(&error))
+            }
             Item::Silence => Ok(pb::StreamCompletionResponse {
                 sequence: 0,
                 event: Some(Event::Heartbeat(pb::Heartbeat {})),
@@ -169,12 +212,20 @@ impl Source {
     }
 }
 
-/// A streamed answer on its way to one caller.
+/// What a call for a stream comes to.
+enum Begun {
+    Before(Arc<Kept>),
+    Now(Box<Source>),
+}
+
+/// A streamed answer on its way to one caller, or as it was kept.
 // One is made for each stream and never moved about: boxing it would cost more than its size does.
 #[allow(clippy::large_enum_variant)]
 pub(super) enum Messages {
     Plain(Source),
     Resumable(Reader),
+    /// With the number of messages read.
+    Kept(Arc<Kept>, usize),
 }
 
 impl Stream for Messages {
@@ -184,6 +235,11 @@ impl Stream for Messages {
         match &mut *self {
             Self::Plain(source) => source.poll(cx),
             Self::Resumable(reader) => reader.poll(cx),
+            Self::Kept(kept, next) => {
+                let part = kept.parts.get(*next);
+                *next += 1;
+                Poll::Ready(part.map(|part| replay::message(part).map_err(status)))
+            }
         }
     }
 }
@@ -196,6 +252,17 @@ impl EmbeddingService for Desk {
     ) -> Result<Response<pb::CreateEmbeddingResponse>, Status> {
         let (caller, metadata, message) = enter(request)?;
         let run = async {
+            let turn = replay::begin(
+                &self.0,
+                &caller,
+                "embed",
+                &message.request,
+                &message.options,
+            )?;
+            let ticket = match turn {
+                Seen::Before(kept) => return replay::one(&kept),
+                Seen::First(ticket) => ticket,
+            };
             let (options, _) = options(&caller, &metadata, message.options)?;
             let mut request: EmbeddingRequest = read(message.request, "request")?;
             request.model = self.0.full_model_name(&request.model)?;
@@ -215,9 +282,11 @@ impl EmbeddingService for Desk {
             match client.embed_with(Arc::clone(&request), options).await {
                 Ok(answer) => {
                     call.embedded(&answer);
-                    Ok(reply(pb::CreateEmbeddingResponse {
+                    let message = pb::CreateEmbeddingResponse {
                         result: Some((&answer).into()),
-                    }))
+                    };
+                    replay::keep(ticket, &message);
+                    Ok(reply(message))
                 }
                 Err(error) => {
                     call.failed(&error);

@@ -5,6 +5,7 @@
 
 mod calls;
 mod info;
+mod replay;
 pub(crate) mod resume;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 use crate::app::App;
 use crate::call::Caller;
-use crate::http::scoped_key;
+use crate::http::{scoped_key, valid_idempotency_key};
 
 /// Of the time a caller leaves, this much is kept for the way back: a twentieth, at most 50 ms.
 const MARGIN: Duration = Duration::from_millis(50);
@@ -167,12 +168,7 @@ fn options(
         options.timeout_ms = Some(options.timeout_ms.map_or(millis, |given| given.min(millis)));
     }
     if let Some(key) = &options.idempotency_key {
-        if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Error::invalid(
-                "options.idempotency_key",
-                "expected 1 to 255 visible ASCII characters",
-            ));
-        }
+        let key = valid_idempotency_key("options.idempotency_key", key)?;
         options.idempotency_key = Some(scoped_key(&caller.identity.tenant, key));
     }
     if let Some(trace) = metadata.get("traceparent") {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use ossai::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -19,8 +20,16 @@ use crate::app::App;
 /// # Errors
 /// `request_too_large`, and `invalid_request` for `body`.
 pub(super) async fn read(app: &App, request: Request) -> Result<Value> {
+    let (head, body) = request.into_parts();
+    let bytes = collect(app, &head.headers, body).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::invalid("body", format_args!("expected JSON: {error}")))
+}
+
+/// Reads a request's body, within the bounds of size and time.
+pub(super) async fn collect(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes> {
     let limit = app.config.limits.body_bytes;
-    if let Some(encoding) = request.headers().get(CONTENT_ENCODING)
+    if let Some(encoding) = headers.get(CONTENT_ENCODING)
         && encoding != "identity"
     {
         return Err(Error::invalid(
@@ -34,7 +43,6 @@ pub(super) async fn read(app: &App, request: Request) -> Result<Value> {
             format!("body: expected at most {limit} bytes (`limits.body_bytes`)"),
         )
     };
-    let body = request.into_body();
     if http_body::Body::size_hint(&body).lower() > limit as u64 {
         return Err(too_large());
     }
@@ -47,13 +55,11 @@ pub(super) async fn read(app: &App, request: Request) -> Result<Value> {
                 format_args!("expected all of it within {} s", patience.as_secs()),
             )
         })?;
-    let bytes = match collected {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Err(_) => return Err(Error::invalid("body", "it broke off")),
-    };
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Error::invalid("body", format_args!("expected JSON: {error}")))
+    match collected {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(Error::invalid("body", "it broke off")),
+    }
 }
 
 /// An answer of JSON.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::body::json;
 use crate::dialect::{anthropic, openai};
+use crate::guard::replay::MISMATCH;
 
 /// The answer to a failed request.
 pub(crate) fn respond(error: &Error) -> Response {
@@ -45,7 +46,12 @@ pub(super) fn respond_flat(error: &Error) -> Response {
 }
 
 fn write(error: &Error, status: u16, body: &Value) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = if error.fields().detail.as_deref() == Some(MISMATCH) {
+        // As the Idempotency-Key draft (draft-ietf-httpapi-idempotency-key-header) says of another request's key.
+        StatusCode::UNPROCESSABLE_ENTITY
+    } else {
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    };
     let mut response = json(status, body);
     let headers = response.headers_mut();
     let retry = if should_retry(error) { "true" } else { "false" };

@@ -8,6 +8,7 @@ mod health;
 mod messages;
 mod models;
 mod own;
+pub(crate) mod replay;
 mod responses;
 mod sse;
 
@@ -139,15 +140,21 @@ fn header_options(
         options.traceparent = Some(trace.to_owned());
     }
     if let Some(key) = text("idempotency-key")?.or(options.idempotency_key.as_deref()) {
-        if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Error::invalid(
-                "idempotency-key",
-                "expected 1 to 255 visible ASCII characters",
-            ));
-        }
+        let key = valid_idempotency_key("idempotency-key", key)?;
         options.idempotency_key = Some(scoped_key(&caller.identity.tenant, key));
     }
     Ok(options)
+}
+
+/// A caller's idempotency key, if it is one.
+pub(crate) fn valid_idempotency_key<'a>(field: &str, key: &'a str) -> Result<&'a str> {
+    if (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(key);
+    }
+    Err(Error::invalid(
+        field,
+        "expected 1 to 255 visible ASCII characters",
+    ))
 }
 
 /// A caller's idempotency key as the provider sees it: two tenants with one key must not get each other's answers where

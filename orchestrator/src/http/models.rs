@@ -38,8 +38,23 @@ impl ModelLists {
         }
     }
 
-    /// The models of a provider, or of all, as this caller may use them.
+    /// The models of a provider, or of all, that this caller may ask.
     pub(crate) async fn get(
+        &self,
+        app: &App,
+        caller: &Caller,
+        provider: Option<&str>,
+    ) -> Result<Arc<Vec<ModelInfo>>> {
+        let models = self.of_tenant(app, caller, provider).await?;
+        let bounds = &caller.identity.bounds;
+        if !bounds.picks_models() {
+            return Ok(models);
+        }
+        let allowed = models.iter().filter(|model| bounds.permit(&model.id));
+        Ok(Arc::new(allowed.cloned().collect()))
+    }
+
+    async fn of_tenant(
         &self,
         app: &App,
         caller: &Caller,

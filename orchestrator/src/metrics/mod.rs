@@ -61,6 +61,7 @@ struct State {
     coalesced: u64,
     retries: u64,
     responses: BTreeMap<(&'static str, u16), u64>,
+    refusals: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,6 +159,11 @@ impl Metrics {
         *state.caches.entry(result).or_default() += 1;
         state.coalesced += u64::from(row.joined);
         state.retries += u64::from(row.attempts.saturating_sub(1));
+    }
+
+    /// Counts a request that was refused before its provider was asked.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        *self.state().refusals.entry(reason).or_default() += 1;
     }
 
     /// Counts an HTTP answer of any route.

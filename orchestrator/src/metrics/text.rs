@@ -154,6 +154,15 @@ impl Metrics {
                 n,
             );
         }
+        let name = "ossai_refusals_total";
+        out.family(
+            name,
+            "counter",
+            "Requests refused before a provider was asked, by reason.",
+        );
+        for (reason, n) in &state.refusals {
+            out.value(name, &labels(&[("reason", reason)]), n);
+        }
         let name = "ossai_inflight_requests";
         out.family(name, "gauge", "Requests under way.");
         out.value(name, "", in_flight);

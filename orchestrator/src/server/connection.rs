@@ -1,4 +1,4 @@
-//! Accepting connections and serving each: HTTP/1.1 and HTTP/2 without TLS, told apart by their first bytes.
+//! Accepting connections and serving each: HTTP/1.1 and HTTP/2, told apart by their first bytes, with or without TLS.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,11 +21,20 @@ use tonic::codegen::Service;
 
 use crate::grpc::resume::Broken;
 
+use super::tls::Certificates;
+
 /// Bytes no request is shorter than, and all of HTTP/2's greeting.
 const FIRST_BYTES: usize = 24;
 /// How long a connection without a request may send one while the server drains.
 const LATE_PATIENCE: Duration = Duration::from_millis(500);
 const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A byte stream from a client.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +50,7 @@ pub(super) enum Phase {
 #[derive(Clone)]
 pub(super) struct Listening {
     pub(super) router: Router,
+    pub(super) tls: Option<Arc<Certificates>>,
     pub(super) room: Arc<Semaphore>,
     pub(super) header_bytes: usize,
     pub(super) header_patience: Duration,
@@ -95,6 +105,25 @@ impl Listening {
     async fn serve(mut self, socket: TcpStream, _room: OwnedSemaphorePermit) {
         // Events are small and must not wait for more.
         let _ = socket.set_nodelay(true);
+        let socket: Box<dyn Io> = match &self.tls {
+            None => Box::new(socket),
+            Some(certificates) => {
+                let patience = HANDSHAKE_PATIENCE.min(self.header_patience);
+                let handshake = tokio::time::timeout(patience, certificates.accept(socket));
+                let done = tokio::select! {
+                    done = handshake => done,
+                    _ = self.phase.wait_for(|phase| *phase == Phase::Cut) => return,
+                };
+                match done {
+                    Ok(Ok(stream)) => Box::new(stream),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, "no TLS with a client");
+                        return;
+                    }
+                    Err(_) => return,
+                }
+            }
+        };
         let spoke = Arc::new(AtomicBool::new(false));
         let broken = Broken::default();
         let io = TokioIo::new(Greeted {
@@ -180,7 +209,7 @@ where
 
 /// A connection that must say something soon: until HTTP's version is known, nothing else limits its silence.
 struct Greeted {
-    socket: TcpStream,
+    socket: Box<dyn Io>,
     got: usize,
     /// Something has come.
     spoke: Arc<AtomicBool>,

@@ -1,6 +1,8 @@
 //! A running server: one port for gRPC and HTTP, started, drained and ended.
 
 mod connection;
+mod signals;
+mod tls;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,19 +13,23 @@ use std::time::Duration;
 
 use ossai::{Error, ErrorKind};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
-use crate::app::{App, Clients};
+use crate::app::{App, Clients, DEFAULT_TENANT};
 use crate::config::{Auth, ConfigErrors, ServeConfig};
 use crate::grpc::resume::Kept;
+use crate::guard::Policy;
+use crate::guard::replay::Replays;
 use crate::http::ModelLists;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::store::keyring::{Keyring, Refresher};
+use crate::store::keyring::{Identity, Keyring, Refresher};
 use crate::store::writer::{self, Writer};
 use crate::{grpc, http, logging};
 use connection::{Listening, Phase};
+use signals::{Heard, Signals};
+use tls::Certificates;
 
 /// How often keys changed by another process are looked for.
 const KEYS_EVERY: Duration = Duration::from_millis(250);
@@ -76,6 +82,9 @@ pub struct Server {
     alive: mpsc::Receiver<Infallible>,
     writer: Writer,
     keys: AbortHandle,
+    reload: mpsc::Sender<oneshot::Sender<()>>,
+    files: Option<AbortHandle>,
+    certificates: Option<Arc<Certificates>>,
     health: grpc::Health,
 }
 
@@ -97,12 +106,22 @@ impl Server {
         let folder = config.data_dir().ok_or_else(|| {
             Error::invalid("data_dir", "expected a folder: this user has no home")
         })?;
+        let policy = Policy::new(&config);
+        let nobody = Identity {
+            bounds: Arc::new(policy.bounds(DEFAULT_TENANT, None)),
+            tenant: Arc::from(DEFAULT_TENANT),
+            key_id: None,
+        };
         let (store, keyring, refresher) = blocking(move || {
-            let store = Store::open(&folder)?;
-            let (keyring, refresher) = Keyring::open(&store)?;
+            let store = Store::open(&folder)?.acting_as("server");
+            let (keyring, refresher) = Keyring::open(&store, policy)?;
             Ok((store, keyring, refresher))
         })
         .await?;
+        let certificates = match config.tls.clone() {
+            None => None,
+            Some(files) => Some(blocking(move || Certificates::open(&files)).await?),
+        };
         let limits = config.limits.clone();
         let (recorder, writer) = writer::start(&store, limits.concurrent_requests + QUEUE)?;
         let listener = bind("bind", config.bind).await?;
@@ -121,12 +140,18 @@ impl Server {
             recorder,
             metrics: Metrics::new(limits.metric_models),
             room: Arc::new(Semaphore::new(limits.concurrent_requests)),
-            clients: Clients::new(config.client.clone(), limits.tenants),
+            clients: Clients::new(checked(&config), limits.tenants),
             models: ModelLists::new(limits.tenants),
             kept: Kept::new(
                 limits.concurrent_requests,
                 Duration::from_millis(limits.resume_ms),
             ),
+            limiter: Arc::default(),
+            replays: Arc::new(Replays::new(
+                limits.replay_bytes,
+                Duration::from_secs(limits.replay_seconds),
+            )),
+            nobody,
             closing: false.into(),
             leaving: false.into(),
             store,
@@ -140,6 +165,7 @@ impl Server {
             metrics_listener.is_none() && (app.auth == Auth::Off || app.config.is_loopback());
         let listening = Listening {
             router: http::router(&app, grpc_routes, metrics_here),
+            tls: certificates.clone(),
             room: Arc::new(Semaphore::new(limits.connections)),
             header_bytes: limits.header_bytes,
             header_patience: Duration::from_secs(limits.header_seconds),
@@ -150,13 +176,18 @@ impl Server {
         if let Some(listener) = metrics_listener {
             let metrics = Listening {
                 router: http::metrics_router(&app),
+                tls: None,
                 ..listening.clone()
             };
             tokio::spawn(metrics.accept(listener));
         }
         tokio::spawn(listening.accept(listener));
-        let keys = tokio::spawn(watch_keys(refresher)).abort_handle();
-        tracing::info!(%address, auth = ?app.auth, version = env!("CARGO_PKG_VERSION"), "serving");
+        let (reload, asked) = mpsc::channel(1);
+        let keys = tokio::spawn(watch_keys(refresher, asked)).abort_handle();
+        let files = certificates
+            .clone()
+            .map(|certificates| tokio::spawn(watch_files(certificates)).abort_handle());
+        tracing::info!(%address, auth = ?app.auth, tls = certificates.is_some(), version = env!("CARGO_PKG_VERSION"), "serving");
         Ok(Self {
             app,
             address,
@@ -165,6 +196,9 @@ impl Server {
             alive,
             writer,
             keys,
+            reload,
+            files,
+            certificates,
             health,
         })
     }
@@ -185,6 +219,27 @@ impl Server {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.app.store
+    }
+
+    /// Reads changed keys and limits now instead of within a second.
+    pub async fn refresh_keys(&self) {
+        let (tell, told) = oneshot::channel();
+        if self.reload.send(tell).await.is_ok() {
+            // Without an answer the task has ended, and with it the server.
+            let _ = told.await;
+        }
+    }
+
+    /// Reads certificate and key again now instead of when their files are seen to have changed; connections that are
+    /// there are not touched.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the file that is wrong; those read last hold then.
+    pub async fn reload_certificates(&self) -> Result<(), Error> {
+        match self.certificates.clone() {
+            None => Ok(()),
+            Some(certificates) => blocking(move || certificates.reload()).await,
+        }
     }
 
     /// Ends it: says "not ready", stops accepting, lets calls under way end within the configured time, writes all usage.
@@ -228,10 +283,20 @@ impl Server {
             );
         }
         self.keys.abort();
+        if let Some(files) = self.files {
+            files.abort();
+        }
         ended.lost_rows = self.writer.finish().await;
         tracing::info!(cut = ended.cut, lost_rows = ended.lost_rows, "ended");
         ended
     }
+}
+
+/// The configuration of every tenant's client: whoever may call must not reach this machine's own network through it.
+fn checked(config: &ServeConfig) -> ossai::Config {
+    let mut client = config.client.clone();
+    client.egress.checked = true;
+    client
 }
 
 async fn bind(field: &str, address: SocketAddr) -> Result<TcpListener, Error> {
@@ -256,11 +321,35 @@ async fn blocking<T: Send + 'static>(
     http::off_thread(work).await
 }
 
-async fn watch_keys(mut refresher: Refresher) {
+async fn watch_files(certificates: Arc<Certificates>) {
+    loop {
+        tokio::time::sleep(tls::FILES_EVERY).await;
+        let certificates = Arc::clone(&certificates);
+        let look = blocking(move || {
+            let changed = certificates.have_changed();
+            if changed {
+                certificates.reload()?;
+            }
+            Ok(changed)
+        });
+        match look.await {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("certificate read again"),
+            Err(error) => {
+                tracing::error!(%error, "the new certificate cannot be used, the last one holds");
+            }
+        }
+    }
+}
+
+async fn watch_keys(mut refresher: Refresher, mut asked: mpsc::Receiver<oneshot::Sender<()>>) {
     let mut ticks = tokio::time::interval(KEYS_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        let waiting = tokio::select! {
+            _ = ticks.tick() => None,
+            waiting = asked.recv() => waiting,
+        };
         let refreshed = tokio::task::spawn_blocking(move || {
             let outcome = refresher.refresh();
             (refresher, outcome)
@@ -272,10 +361,15 @@ async fn watch_keys(mut refresher: Refresher) {
             tracing::warn!(error = %error, "keys cannot be read, the last known ones hold");
         }
         refresher = back;
+        if let Some(waiting) = waiting {
+            // Who asked may be gone.
+            let _ = waiting.send(());
+        }
     }
 }
 
-/// Serves until SIGTERM or SIGINT (Ctrl-C), then drains; a second signal ends it at once. Lines go to stderr.
+/// Serves until SIGTERM or SIGINT (Ctrl-C), then drains; a second signal ends it at once. SIGHUP reads certificate and
+/// key again. Lines go to stderr.
 ///
 /// `ready` is called with the address once the port is open.
 ///
@@ -286,55 +380,13 @@ pub async fn run(config: ServeConfig, ready: impl FnOnce(SocketAddr)) -> Result<
     let mut signals = Signals::new()?;
     let server = Server::start(config).await?;
     ready(server.address());
-    signals.next().await;
+    while let Heard::Reload = signals.heard().await {
+        match server.reload_certificates().await {
+            Ok(()) => tracing::info!("certificate read again"),
+            Err(error) => {
+                tracing::error!(%error, "the new certificate cannot be used, the last one holds");
+            }
+        }
+    }
     Ok(server.shutdown(async move { signals.next().await }).await)
-}
-
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> Result<Self, Error> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Error::new(
-                    ErrorKind::InvalidState,
-                    format!("cannot listen for signals: {error}"),
-                )
-                .with_source(error)
-            })
-        };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> Result<Self, Error> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }

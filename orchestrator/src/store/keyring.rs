@@ -9,20 +9,24 @@ use ossai::Result;
 use rusqlite::Connection;
 use subtle::ConstantTimeEq;
 
-use super::keys::{SECRET_LEN, hash, parse};
-use super::{Store, connect, fault};
+use super::keys::{ALLOWANCE, SECRET_LEN, allowance, hash, parse};
+use super::{Store, connect, fault, now_ms};
+use crate::guard::{Bounds, Policy};
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) tenant: Arc<str>,
     pub(crate) key_id: Option<Arc<str>>,
+    /// What it may use.
+    pub(crate) bounds: Arc<Bounds>,
 }
 
 struct Entry {
     identity: Identity,
     hash: [u8; 32],
-    valid: bool,
+    /// Until when, in milliseconds since 1970.
+    valid_until: i64,
 }
 
 /// All keys of a store.
@@ -33,7 +37,7 @@ pub(crate) struct Keyring {
 
 impl Keyring {
     /// The keyring, and what keeps it fresh.
-    pub(crate) fn open(store: &Store) -> Result<(Arc<Self>, Refresher)> {
+    pub(crate) fn open(store: &Store, policy: Policy) -> Result<(Arc<Self>, Refresher)> {
         let keyring = Arc::new(Self {
             pepper: *store.pepper(),
             entries: RwLock::default(),
@@ -42,6 +46,7 @@ impl Keyring {
         let mut refresher = Refresher {
             keyring: Arc::clone(&keyring),
             connection,
+            policy,
             version: None,
         };
         refresher.refresh()?;
@@ -63,7 +68,7 @@ impl Keyring {
         let entry = entries.get(id);
         let kept = entry.map_or(&NOBODY.0, |entry| &entry.hash);
         let same = bool::from(computed.ct_eq(kept));
-        let valid = entry.is_some_and(|entry| entry.valid);
+        let valid = entry.is_some_and(|entry| now_ms() < entry.valid_until);
         (same & valid & parsed.is_some())
             .then(|| entry.map(|entry| entry.identity.clone()))
             .flatten()
@@ -74,6 +79,7 @@ impl Keyring {
 pub(crate) struct Refresher {
     keyring: Arc<Keyring>,
     connection: Connection,
+    policy: Policy,
     version: Option<i64>,
 }
 
@@ -89,13 +95,16 @@ impl Refresher {
             return Ok(());
         }
         let read = || -> rusqlite::Result<HashMap<Arc<str>, Entry>> {
-            let mut statement = self
-                .connection
-                .prepare("SELECT id, tenant, hash, revoked IS NULL FROM api_keys")?;
+            let mut statement = self.connection.prepare(&format!(
+                "SELECT id, tenant, hash, revoked, expires, {ALLOWANCE} FROM api_keys"
+            ))?;
             let rows = statement.query_map([], |row| {
                 let id: Arc<str> = Arc::from(row.get::<_, String>(0)?);
-                let tenant = Arc::from(row.get::<_, String>(1)?);
+                let tenant: Arc<str> = Arc::from(row.get::<_, String>(1)?);
+                let revoked: Option<i64> = row.get(3)?;
+                let expires: Option<i64> = row.get(4)?;
                 let identity = Identity {
+                    bounds: Arc::new(self.policy.bounds(&tenant, Some(&allowance(row, 5)?))),
                     tenant,
                     key_id: Some(Arc::clone(&id)),
                 };
@@ -104,7 +113,10 @@ impl Refresher {
                     Entry {
                         identity,
                         hash: row.get(2)?,
-                        valid: row.get(3)?,
+                        valid_until: revoked
+                            .or(expires)
+                            .unwrap_or(i64::MAX)
+                            .min(expires.unwrap_or(i64::MAX)),
                     },
                 ))
             })?;

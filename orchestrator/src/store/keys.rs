@@ -9,10 +9,14 @@ use std::io::Write as _;
 use std::path::Path;
 
 use ossai::{Error, ErrorKind, Result};
-use rusqlite::params;
+use std::time::Duration;
+
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
+use super::audit::{Action, record};
 use super::{Store, fault, now_ms};
+use crate::config::Allowance;
 
 const PEPPER_FILE: &str = "key-hash.secret";
 pub(super) const PREFIX: &str = "ossai_";
@@ -34,6 +38,35 @@ pub struct ApiKey {
     /// When it was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<i64>,
+    /// When it ends by itself: the old key of a rotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
+    /// What it may use, beside its tenant's bounds.
+    pub limits: Allowance,
+}
+
+/// The columns of an [`Allowance`], in the order [`allowance`] reads them.
+pub(super) const ALLOWANCE: &str =
+    "requests_per_minute, tokens_per_minute, concurrency, models, max_tokens, max_cost";
+
+/// Reads the columns [`ALLOWANCE`] from the one at `first` on.
+pub(super) fn allowance(row: &Row<'_>, first: usize) -> rusqlite::Result<Allowance> {
+    let number = |offset: usize| -> rusqlite::Result<Option<u64>> {
+        let value: Option<i64> = row.get(first + offset)?;
+        Ok(value.map(|value| value.unsigned_abs()))
+    };
+    let models: Option<String> = row.get(first + 3)?;
+    Ok(Allowance {
+        requests_per_minute: number(0)?,
+        tokens_per_minute: number(1)?,
+        concurrency: number(2)?,
+        models: models.map(|list| {
+            let names = list.split(',').filter(|name| !name.is_empty());
+            names.map(str::to_owned).collect()
+        }),
+        max_tokens: number(4)?,
+        max_cost_nano_usd: number(5)?,
+    })
 }
 
 /// A new key. The text is nowhere else: show it once.
@@ -60,46 +93,122 @@ impl Store {
     /// # Errors
     /// `invalid_request` naming `tenant` or `name`; `internal` when the store does not answer.
     pub fn create_key(&self, tenant: &str, name: &str) -> Result<CreatedKey> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if !(1..=128).contains(&tenant.len()) || !tenant.chars().all(allowed) {
-            return Err(Error::invalid(
-                "tenant",
-                "expected 1 to 128 of A-Z a-z 0-9 . _ -",
-            ));
-        }
+        self.create_limited_key(tenant, name, &Allowance::default())
+    }
+
+    /// [`Store::create_key`] with bounds of its own.
+    ///
+    /// # Errors
+    /// As [`Store::create_key`]; `invalid_request` naming the bound that is wrong.
+    pub fn create_limited_key(
+        &self,
+        tenant: &str,
+        name: &str,
+        limits: &Allowance,
+    ) -> Result<CreatedKey> {
+        check_tenant("tenant", tenant)?;
         if name.chars().count() > 128 || name.chars().any(char::is_control) {
             return Err(Error::invalid(
                 "name",
                 "expected at most 128 characters, no control characters",
             ));
         }
-        let mut random = [0_u8; 8 + 32];
-        getrandom::fill(&mut random).map_err(|error| {
-            Error::new(ErrorKind::Internal, "the system gives no random numbers").with_source(error)
-        })?;
-        let (id, secret) = random.split_at(8);
-        let (id, secret) = (hex(id), hex(secret));
-        let key = format!("{PREFIX}{id}_{secret}{}", checksum(&id, &secret));
-        let entry = ApiKey {
-            id,
-            tenant: tenant.to_owned(),
-            name: name.to_owned(),
-            created: now_ms(),
-            revoked: None,
-        };
-        self.connection()
-            .execute(
-                "INSERT INTO api_keys (id, tenant, name, hash, created) VALUES (?, ?, ?, ?, ?)",
-                params![
-                    entry.id,
-                    entry.tenant,
-                    entry.name,
-                    hash(self.pepper(), &secret),
-                    entry.created
-                ],
-            )
-            .map_err(fault)?;
-        Ok(CreatedKey { entry, key })
+        limits.check("limits")?;
+        self.write(|transaction| {
+            let made = insert(transaction, self.pepper(), tenant, name, limits)?;
+            let id = Some(made.entry.id.as_str());
+            record(
+                transaction,
+                &self.actor(),
+                Action::KeyCreated,
+                Some(tenant),
+                id,
+                &limits.describe(),
+            )?;
+            Ok(made)
+        })
+    }
+
+    /// Makes a key in another's place, with its tenant, name and limits; the old one holds for `overlap` longer.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such key, `invalid_state` when it holds no longer; `internal` when the store does not
+    /// answer.
+    pub fn rotate_key(&self, id: &str, overlap: Duration) -> Result<CreatedKey> {
+        self.write(|transaction| {
+            let old = find(transaction, id)?;
+            let now = now_ms();
+            if old.revoked.is_some() || old.expires.is_some_and(|at| at <= now) {
+                return Err(Error::new(
+                    ErrorKind::InvalidState,
+                    "id: the key holds no longer, there is nothing to rotate",
+                )
+                .with(|fields| fields.field = Some("id".into())));
+            }
+            let made = insert(
+                transaction,
+                self.pepper(),
+                &old.tenant,
+                &old.name,
+                &old.limits,
+            )?;
+            let overlap = i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX);
+            let ends = now.saturating_add(overlap);
+            let ends = old.expires.map_or(ends, |known| known.min(ends));
+            transaction
+                .execute(
+                    "UPDATE api_keys SET expires = ? WHERE id = ?",
+                    params![ends, id],
+                )
+                .map_err(fault)?;
+            let detail = format!("new={} old_ends_ms={ends}", made.entry.id);
+            record(
+                transaction,
+                &self.actor(),
+                Action::KeyRotated,
+                Some(&old.tenant),
+                Some(id),
+                &detail,
+            )?;
+            Ok(made)
+        })
+    }
+
+    /// Replaces a key's limits; running servers follow within a second. Absent ones are taken away.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such key, `invalid_request` naming the bound that is wrong; `internal` when the store
+    /// does not answer.
+    pub fn limit_key(&self, id: &str, limits: &Allowance) -> Result<ApiKey> {
+        limits.check("limits")?;
+        self.write(|transaction| {
+            let old = find(transaction, id)?;
+            let models = limits.models.as_ref().map(|names| names.join(","));
+            transaction
+                .execute(
+                    "UPDATE api_keys SET requests_per_minute = ?, tokens_per_minute = ?, concurrency = ?, models = ?,
+                     max_tokens = ?, max_cost = ? WHERE id = ?",
+                    params![
+                        column(limits.requests_per_minute),
+                        column(limits.tokens_per_minute),
+                        column(limits.concurrency),
+                        models,
+                        column(limits.max_tokens),
+                        column(limits.max_cost_nano_usd),
+                        id
+                    ],
+                )
+                .map_err(fault)?;
+            record(
+                transaction,
+                &self.actor(),
+                Action::LimitsChanged,
+                Some(&old.tenant),
+                Some(id),
+                &format!("from [{}] to [{}]", old.limits.describe(), limits.describe()),
+            )?;
+            find(transaction, id)
+        })
     }
 
     /// All keys, oldest first, revoked ones included.
@@ -109,17 +218,9 @@ impl Store {
     pub fn list_keys(&self) -> Result<Vec<ApiKey>> {
         let connection = self.connection();
         let mut statement = connection
-            .prepare("SELECT id, tenant, name, created, revoked FROM api_keys ORDER BY rowid")
+            .prepare(&format!("{SELECT} ORDER BY rowid"))
             .map_err(fault)?;
-        let rows = statement.query_map([], |row| {
-            Ok(ApiKey {
-                id: row.get(0)?,
-                tenant: row.get(1)?,
-                name: row.get(2)?,
-                created: row.get(3)?,
-                revoked: row.get(4)?,
-            })
-        });
+        let rows = statement.query_map([], entry);
         rows.and_then(Iterator::collect).map_err(fault)
     }
 
@@ -128,26 +229,126 @@ impl Store {
     /// # Errors
     /// `not_found` when there is no such key; `internal` when the store does not answer.
     pub fn revoke_key(&self, id: &str) -> Result<bool> {
-        let connection = self.connection();
-        let changed = connection
-            .execute(
-                "UPDATE api_keys SET revoked = ? WHERE id = ? AND revoked IS NULL",
-                params![now_ms(), id],
-            )
-            .map_err(fault)?;
-        let known: bool = connection
-            .query_row(
-                "SELECT EXISTS (SELECT 1 FROM api_keys WHERE id = ?)",
-                [id],
-                |row| row.get(0),
-            )
-            .map_err(fault)?;
-        if !known {
-            return Err(Error::new(ErrorKind::NotFound, "id: there is no such key")
-                .with(|fields| fields.field = Some("id".into())));
-        }
-        Ok(changed > 0)
+        self.write(|transaction| {
+            let old = find(transaction, id)?;
+            let changed = transaction
+                .execute(
+                    "UPDATE api_keys SET revoked = ? WHERE id = ? AND revoked IS NULL",
+                    params![now_ms(), id],
+                )
+                .map_err(fault)?;
+            if changed > 0 {
+                record(
+                    transaction,
+                    &self.actor(),
+                    Action::KeyRevoked,
+                    Some(&old.tenant),
+                    Some(id),
+                    "",
+                )?;
+            }
+            Ok(changed > 0)
+        })
     }
+
+    /// One change together with its line in the audit log: both or neither.
+    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let mut connection = self.connection();
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(fault)?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(fault)?;
+        Ok(done)
+    }
+}
+
+const SELECT: &str = "SELECT id, tenant, name, created, revoked, expires, \
+    requests_per_minute, tokens_per_minute, concurrency, models, max_tokens, max_cost FROM api_keys";
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
+    Ok(ApiKey {
+        id: row.get(0)?,
+        tenant: row.get(1)?,
+        name: row.get(2)?,
+        created: row.get(3)?,
+        revoked: row.get(4)?,
+        expires: row.get(5)?,
+        limits: allowance(row, 6)?,
+    })
+}
+
+fn find(connection: &Connection, id: &str) -> Result<ApiKey> {
+    connection
+        .query_row(&format!("{SELECT} WHERE id = ?"), [id], entry)
+        .map_err(|error| match error {
+            rusqlite::Error::QueryReturnedNoRows => {
+                Error::new(ErrorKind::NotFound, "id: there is no such key")
+                    .with(|fields| fields.field = Some("id".into()))
+            }
+            error => fault(error),
+        })
+}
+
+fn insert(
+    connection: &Connection,
+    pepper: &[u8; 32],
+    tenant: &str,
+    name: &str,
+    limits: &Allowance,
+) -> Result<CreatedKey> {
+    let mut random = [0_u8; 8 + 32];
+    getrandom::fill(&mut random).map_err(|error| {
+        Error::new(ErrorKind::Internal, "the system gives no random numbers").with_source(error)
+    })?;
+    let (id, secret) = random.split_at(8);
+    let (id, secret) = (hex(id), hex(secret));
+    let key = format!("{PREFIX}{id}_{secret}{}", checksum(&id, &secret));
+    let entry = ApiKey {
+        id,
+        tenant: tenant.to_owned(),
+        name: name.to_owned(),
+        created: now_ms(),
+        revoked: None,
+        expires: None,
+        limits: limits.clone(),
+    };
+    connection
+        .execute(
+            &format!("INSERT INTO api_keys (id, tenant, name, hash, created, {ALLOWANCE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+            params![
+                entry.id,
+                entry.tenant,
+                entry.name,
+                hash(pepper, &secret),
+                entry.created,
+                column(limits.requests_per_minute),
+                column(limits.tokens_per_minute),
+                column(limits.concurrency),
+                limits.models.as_ref().map(|names| names.join(",")),
+                column(limits.max_tokens),
+                column(limits.max_cost_nano_usd),
+            ],
+        )
+        .map_err(fault)?;
+    Ok(CreatedKey { entry, key })
+}
+
+/// As SQLite holds it; the checks have bounded it.
+fn column(value: Option<u64>) -> Option<i64> {
+    value.map(|value| i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// A tenant's name: 1 to 128 of `A-Za-z0-9._-`.
+pub(crate) fn check_tenant(field: &str, tenant: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if (1..=128).contains(&tenant.len()) && tenant.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        field,
+        "expected 1 to 128 of A-Z a-z 0-9 . _ -",
+    ))
 }
 
 pub(super) fn hash(pepper: &[u8; 32], secret: &str) -> [u8; 32] {

@@ -1,8 +1,9 @@
-//! What the server keeps: API keys and one row per finished call, in one SQLite file in one folder.
+//! What the server keeps: API keys, one row per finished call and the audit log, in one SQLite file in one folder.
 //!
 //! WAL mode lets the command line read and manage keys while a server runs. Calls never wait for the disk: their rows go
 //! through a bounded queue to one writer thread ([`writer`]).
 
+mod audit;
 pub(crate) mod keyring;
 mod keys;
 mod schema;
@@ -16,6 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ossai::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
+pub use audit::AuditEntry;
+pub(crate) use keys::check_tenant;
 pub use keys::{ApiKey, CreatedKey};
 pub use usage::{GroupBy, UsageFilter, UsageRow, UsageSum, parse_time};
 
@@ -26,6 +29,8 @@ const FILE: &str = "ossai.db";
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Who acts, for the audit log.
+    actor: Arc<str>,
 }
 
 struct Inner {
@@ -60,7 +65,24 @@ impl Store {
                 connection: Mutex::new(connection),
                 pepper,
             }),
+            actor: Arc::from("library"),
         })
+    }
+
+    /// The same store in somebody's name, which the audit log gets: at most 128 characters, control characters left out.
+    #[must_use]
+    pub fn acting_as(mut self, actor: &str) -> Self {
+        let shown: String = actor
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(128)
+            .collect();
+        self.actor = Arc::from(shown);
+        self
+    }
+
+    pub(crate) fn actor(&self) -> Arc<str> {
+        Arc::clone(&self.actor)
     }
 
     /// The folder.

@@ -5,8 +5,10 @@ use std::path::Path;
 use ossai::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
-/// Each step makes of a file of version n one of version n + 1; steps are only ever added.
-const STEPS: &[&str] = &["
+/// Each step makes of a file of version n one of version n + 1; steps are only ever added. A step adds columns that may
+/// be absent and tables, so that programs of the version before it still work with the file during an update.
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE api_keys (
         id      TEXT PRIMARY KEY,
         tenant  TEXT NOT NULL,
@@ -51,7 +53,30 @@ const STEPS: &[&str] = &["
         tags          TEXT
     ) STRICT;
     CREATE INDEX usage_by_time ON usage (tenant, time);
-"];
+",
+    "
+    ALTER TABLE api_keys ADD COLUMN expires INTEGER;
+    ALTER TABLE api_keys ADD COLUMN requests_per_minute INTEGER;
+    ALTER TABLE api_keys ADD COLUMN tokens_per_minute INTEGER;
+    ALTER TABLE api_keys ADD COLUMN concurrency INTEGER;
+    ALTER TABLE api_keys ADD COLUMN models TEXT;
+    ALTER TABLE api_keys ADD COLUMN max_tokens INTEGER;
+    ALTER TABLE api_keys ADD COLUMN max_cost INTEGER;
+    CREATE TABLE audit (
+        id      INTEGER PRIMARY KEY,
+        time    INTEGER NOT NULL,
+        actor   TEXT NOT NULL,
+        action  TEXT NOT NULL,
+        tenant  TEXT,
+        key_id  TEXT,
+        detail  TEXT NOT NULL
+    ) STRICT;
+    CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+    CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+",
+];
 
 #[allow(clippy::cast_possible_truncation)]
 const LATEST: u32 = STEPS.len() as u32;
@@ -63,7 +88,7 @@ pub(super) fn migrate(connection: &Connection, folder: &Path) -> Result<()> {
         let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let Some(steps) = STEPS.get(version as usize..) else {
             connection.execute_batch("ROLLBACK")?;
-            return Ok(Some(version));
+            return Ok((version > LATEST + 1).then_some(version));
         };
         for step in steps {
             connection.execute_batch(step)?;
@@ -79,7 +104,7 @@ pub(super) fn migrate(connection: &Connection, folder: &Path) -> Result<()> {
             format!(
                 "the data folder {} has version {version}, this program knows up to {}",
                 folder.display(),
-                LATEST
+                LATEST + 1
             ),
         )),
         Err(error) => Err(super::unusable(folder, error)),

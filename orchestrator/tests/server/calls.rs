@@ -516,8 +516,10 @@ async fn an_idempotency_key_reaches_the_provider_as_one_of_the_tenants_own() {
             .body(question("openai/gpt-4o-mini").to_string())
     };
     let mut keys = Vec::new();
-    for _ in 0..2 {
-        assert_eq!(test.send(call()).await.status, 200);
+    // What failed is not replayed: the provider sees the key again.
+    upstream.then(failure(400, ""));
+    for status in [400, 200] {
+        assert_eq!(test.send(call()).await.status, status);
         let (head, _) = upstream.request().await;
         keys.push(
             head.lines()

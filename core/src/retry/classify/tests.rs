@@ -101,6 +101,7 @@ fn certificate_errors_unreadable_answers_redirects_open_circuits_and_budgets_are
 {
     for error in [
         detail(ErrorKind::ConnectFailed, "tls"),
+        detail(ErrorKind::ConnectFailed, "egress"),
         status(ErrorKind::DecodeError, 200),
         status(ErrorKind::UnexpectedContentType, 200),
         status(ErrorKind::ResponseTooLarge, 200),
