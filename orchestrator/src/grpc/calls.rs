@@ -95,11 +95,11 @@ impl CompletionService for Desk {
             let live = Live::open(call, opening).await?;
             // The time a caller sets in metadata is for the whole of the stream.
             let deadline = left.map(|left| Box::pin(sleep(left)));
-            Ok(Source {
+            Ok(Box::new(Source {
                 live,
                 sequence: 0,
                 deadline,
-            })
+            }))
         };
         let source = run.await.map_err(status)?;
         if !message.resumable {
@@ -170,10 +170,8 @@ impl Source {
 }
 
 /// A streamed answer on its way to one caller.
-// One is made for each stream and never moved about: boxing it would cost more than its size does.
-#[allow(clippy::large_enum_variant)]
 pub(super) enum Messages {
-    Plain(Source),
+    Plain(Box<Source>),
     Resumable(Reader),
 }
 
