@@ -440,7 +440,12 @@ impl Core {
         let flight = self.flight(call, &subscriber, streamed);
         let request = Arc::clone(&call.request);
         let (store, key) = (call.cache.write, key);
+        // An orchestrator is told once how long somebody waits: who asks at the same moment shall be in time for that.
+        let assemble = call.coalesce && call.route.is_orchestrator;
         let work = async move {
+            if assemble {
+                tokio::task::yield_now().await;
+            }
             let outcome = flight
                 .fly(request, &log, streamed, store.then_some(key))
                 .await;

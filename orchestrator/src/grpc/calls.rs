@@ -130,13 +130,13 @@ impl CompletionService for Desk {
         };
         let source = match run.await.map_err(status)? {
             Begun::Before(kept) => return Ok(replay::marked(Messages::Kept(kept, 0))),
-            Begun::Now(source) => *source,
+            Begun::Now(source) => source,
         };
         if !message.resumable {
             return Ok(reply(Messages::Plain(source)));
         }
         Ok(match self.0.kept.take_in(source, tenant, connection) {
-            Err(source) => reply(Messages::Plain(*source)),
+            Err(source) => reply(Messages::Plain(source)),
             Ok((reader, token)) => {
                 let mut response = reply(Messages::Resumable(reader));
                 if let Ok(token) = token.parse() {
@@ -219,10 +219,8 @@ enum Begun {
 }
 
 /// A streamed answer on its way to one caller, or as it was kept.
-// One is made for each stream and never moved about: boxing it would cost more than its size does.
-#[allow(clippy::large_enum_variant)]
 pub(super) enum Messages {
-    Plain(Source),
+    Plain(Box<Source>),
     Resumable(Reader),
     /// With the number of messages read.
     Kept(Arc<Kept>, usize),

@@ -56,7 +56,7 @@ struct State {
     /// The number of the reader it belongs to.
     reader: u64,
     /// What is still to come; gone once it has ended.
-    source: Option<Source>,
+    source: Option<Box<Source>>,
     events: VecDeque<pb::StreamCompletionResponse>,
     bytes: usize,
     /// The number of the last event so far.
@@ -88,18 +88,18 @@ impl Kept {
     /// Takes a stream in and gives its token; gives it back where there is no room, or nothing is kept.
     pub(super) fn take_in(
         &self,
-        source: Source,
+        source: Box<Source>,
         tenant: Arc<str>,
         connection: Broken,
     ) -> std::result::Result<(Reader, String), Box<Source>> {
         let mut random = [0_u8; 16];
         if self.0.patience.is_zero() || getrandom::fill(&mut random).is_err() {
-            return Err(Box::new(source));
+            return Err(source);
         }
         let token = format!("{:032x}", u128::from_be_bytes(random));
         let mut streams = self.lock();
         if streams.len() >= self.0.most {
-            return Err(Box::new(source));
+            return Err(source);
         }
         let slot = Arc::new(Slot {
             tenant,
