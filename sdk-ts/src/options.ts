@@ -18,6 +18,8 @@ export interface ProviderOptions {
   query?: Readonly<Record<string, string>>;
   version?: string;
   allowHttp?: boolean;
+  /** Further addresses of the same provider, asked in order and at once when the one before fails. */
+  fallbackUrls?: readonly string[];
 }
 
 /** Settings of a client. An unknown key is an error with its path. */
@@ -49,7 +51,13 @@ export interface ClientOptions {
     openMs?: number;
     halfOpen?: number;
   };
-  fallback?: { models?: Readonly<Record<string, readonly string[]>>; on?: readonly string[] };
+  /** Who is asked when a model or an orchestrator cannot answer: other models, further orchestrators, the providers straight. */
+  fallback?: {
+    models?: Readonly<Record<string, readonly string[]>>;
+    on?: readonly string[];
+    endpoints?: readonly string[];
+    direct?: boolean;
+  };
   /** Whether a second copy of a late call that is marked `safe` goes out. */
   hedge?: { enabled?: boolean; afterMs?: number | null };
   cache?: { enabled?: boolean; maxBytes?: number; ttlMs?: number; embeddingTtlMs?: number; store?: "deterministic" | "all" };

@@ -160,6 +160,8 @@ test("a wrong setting names its path", () => {
     [JSON.parse('{"__proto__": {"tenant": "x"}}'), "config.__proto__"],
     [{ timeout: 1, timeouts: { totalMs: 1 } }, "config.timeout"],
     [{ retries: -1 }, "config.retries"],
+    [{ fallback: { endpoints: ["x"], direct: true } }, "config.fallback.endpoints"],
+    [{ providers: { mine: { fallbackUrls: 7 } } }, "config.providers.mine.fallback_urls"],
     [{ timeout: 1, timeouts: 7 }, "config.timeouts"],
     [{ environment: "yes" }, "environment"],
     [{ credentials: 7 }, "credentials"],
