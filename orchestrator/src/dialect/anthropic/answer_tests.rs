@@ -249,11 +249,14 @@ fn arguments_cut_off_by_a_limit_are_not_lost_and_end_their_block() {
         kinds[3..6],
         ["content_block_delta", "content_block_stop", "message_delta"]
     );
-    let mut answer = Answer::default();
-    answer.parts = vec![ossai::OutputPart::ToolCall(ossai::ToolCall {
+    let call = ossai::ToolCall {
         arguments: "{\"a\":".into(),
         ..ossai::ToolCall::default()
-    })];
+    };
+    let answer = Answer {
+        parts: vec![ossai::OutputPart::ToolCall(call)],
+        ..Answer::default()
+    };
     assert_eq!(
         message::write(&Completion::from(answer))["content"][0]["input"],
         "{\"a\":"
