@@ -81,7 +81,8 @@ def _():
 
 @check("a stream has the API's events in their order")
 def _():
-    with CLIENT.messages.create(**ASK, stream=True) as stream:
+    # A kept whole answer would come in one piece.
+    with CLIENT.messages.create(**ASK, stream=True, extra_headers={"x-ossai-cache": "no-cache"}) as stream:
         events = list(stream)
     kinds = [event.type for event in events]
     deltas = kinds.count("content_block_delta")
@@ -212,8 +213,9 @@ if len(sys.argv) > 3:
         for client in (
             anthropic.Anthropic(base_url=CLOSED, api_key=KEY[:-1] + "x"),
             anthropic.Anthropic(base_url=CLOSED, api_key="sk-ant-unknown"),
-            anthropic.Anthropic(base_url=CLOSED, api_key="", auth_token="unknown"),
-            anthropic.Anthropic(base_url=CLOSED, api_key=""),
+            anthropic.Anthropic(base_url=CLOSED, auth_token="unknown"),
+            anthropic.Anthropic(base_url=CLOSED, default_headers={"Authorization": "Nothing"}),
+            anthropic.Anthropic(base_url=CLOSED, default_headers={"Authorization": anthropic.Omit(), "X-Api-Key": "x"}),
         ):
             call = lambda: client.messages.create(**ASK)  # noqa: B023, E731
             refused(anthropic.AuthenticationError, call, status=401, word="authentication_error")

@@ -1,8 +1,8 @@
 //! The ossai orchestrator: the client core with a server in front.
 //!
-//! One port speaks gRPC (`ossai.orchestrator.v1`, health, reflection) and HTTP (OpenAI's API, `/ossai/v1/*`, `/livez`,
-//! `/readyz`, `/metrics`). Everything that decides something about a call (retries, caches, shared calls, prices) is the
-//! core's; what is here is who may call, what is recorded, and how it is said on the wire.
+//! One port speaks gRPC (`ossai.orchestrator.v1`, health, reflection) and HTTP (OpenAI's and Anthropic's APIs,
+//! `/ossai/v1/*`, `/livez`, `/readyz`, `/metrics`). Everything that decides something about a call (retries, caches,
+//! shared calls, prices) is the core's; what is here is who may call, what is recorded, and how it is said on the wire.
 //!
 //! ```no_run
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {

@@ -93,6 +93,8 @@ async fn every_route_but_health_needs_a_key() {
     for path in [
         "/v1/chat/completions",
         "/v1/embeddings",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
         "/ossai/v1/count",
         "/ossai/v1/estimate",
     ] {

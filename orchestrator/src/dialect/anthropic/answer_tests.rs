@@ -239,6 +239,23 @@ fn tool_calls_whose_pieces_alternate_come_one_after_the_other() {
 }
 
 #[test]
+fn brackets_in_strings_do_not_end_a_calls_arguments() {
+    let events = vec![
+        call(0),
+        call(1),
+        piece(0, "{\"a\": \"}\\\"}"),
+        piece(1, "{}"),
+        piece(0, "\"}"),
+    ];
+    let places: Vec<_> = ours(events)
+        .iter()
+        .filter(|event| event["type"] == "content_block_delta")
+        .map(|event| event["index"].as_u64().unwrap())
+        .collect();
+    assert_eq!(places, [0, 0, 1]);
+}
+
+#[test]
 fn arguments_cut_off_by_a_limit_are_not_lost_and_end_their_block() {
     let out = ours(vec![call(0), piece(0, "{\"a\":")]);
     let kinds: Vec<_> = out
@@ -249,11 +266,14 @@ fn arguments_cut_off_by_a_limit_are_not_lost_and_end_their_block() {
         kinds[3..6],
         ["content_block_delta", "content_block_stop", "message_delta"]
     );
-    let mut answer = Answer::default();
-    answer.parts = vec![ossai::OutputPart::ToolCall(ossai::ToolCall {
+    let call = ossai::ToolCall {
         arguments: "{\"a\":".into(),
         ..ossai::ToolCall::default()
-    })];
+    };
+    let answer = Answer {
+        parts: vec![ossai::OutputPart::ToolCall(call)],
+        ..Answer::default()
+    };
     assert_eq!(
         message::write(&Completion::from(answer))["content"][0]["input"],
         "{\"a\":"

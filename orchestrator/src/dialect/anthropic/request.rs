@@ -10,7 +10,7 @@ use super::names::Names;
 use super::tools::{BOOLEAN, tool_choice, tools};
 use super::turn::Turns;
 use crate::dialect::openai::fields::{need, object, take};
-use crate::dialect::openai::request::options;
+use crate::dialect::openai::request::{options, refuse_forbidden};
 
 const WHOLE: &str = "expected a whole number";
 const NUMBER: &str = "expected a number";
@@ -77,6 +77,7 @@ pub(crate) fn read_count(body: Value) -> Result<MessagesCall> {
 fn counted(mut body: Extra) -> Result<MessagesCall> {
     let o = &mut body;
     let options = options(o)?;
+    refuse_forbidden(o)?;
     for (name, expected) in NOT_HERE {
         if o.get(*name).is_some_and(|value| !value.is_null()) {
             return Err(Error::invalid(*name, expected));

@@ -1,7 +1,9 @@
 //! Our stream events as those of a Message, one content block after the other.
 
+use std::collections::VecDeque;
+
 use ossai::{Extra, FinishReason, RawJson, StreamEvent, Usage};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::message::{head, others, stopped};
 use super::{block, usage};
@@ -17,8 +19,36 @@ struct Open {
 enum Kind {
     Text,
     Thinking,
-    /// With the arguments so far: another call may begin only when they are whole.
-    Tool(String),
+    /// Another part may begin only when the arguments are whole.
+    Tool(Scan),
+}
+
+/// How far a JSON object has come, byte by byte.
+#[derive(Debug, Default, PartialEq)]
+struct Scan {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+    whole: bool,
+}
+
+impl Scan {
+    fn push(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.whole |= self.depth == 0;
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Turns events into Anthropic's, each a JSON object whose `type` is the event's name.
@@ -140,25 +170,34 @@ impl Events {
         out.push(json!({ "type": "message_stop" }));
     }
 
-    /// An event of one part.
+    /// An event of one part, and what waited for it.
     fn content(&mut self, event: &StreamEvent, out: &mut Vec<Value>) {
-        let Some(part) = part_of(event) else { return };
-        match &self.open {
-            Some(open) if open.part != part => {
-                if !open.is_whole() {
-                    self.waiting.push(event.clone());
-                    return;
+        self.place(event, out);
+        let mut queue = VecDeque::new();
+        loop {
+            if self.open.as_ref().is_none_or(Open::is_whole) {
+                for event in self.waiting.drain(..).rev() {
+                    queue.push_front(event);
                 }
-                self.stop_block(out);
             }
-            _ => {}
+            let Some(event) = queue.pop_front() else {
+                return;
+            };
+            self.place(&event, out);
+        }
+    }
+
+    /// Writes an event, or lets it wait.
+    fn place(&mut self, event: &StreamEvent, out: &mut Vec<Value>) {
+        let Some(part) = part_of(event) else { return };
+        if let Some(open) = self.open.as_ref().filter(|open| open.part != part) {
+            if !open.is_whole() {
+                self.waiting.push(event.clone());
+                return;
+            }
+            self.stop_block(out);
         }
         self.piece(event, out);
-        if !self.waiting.is_empty() && self.open.as_ref().is_some_and(Open::is_whole) {
-            for event in std::mem::take(&mut self.waiting) {
-                self.content(&event, out);
-            }
-        }
     }
 
     /// An event of the part that is open, or begins now.
@@ -168,8 +207,12 @@ impl Events {
             StreamEvent::TextDelta { index, text } | StreamEvent::RefusalDelta { index, text }
                 if !text.is_empty() =>
             {
-                let block = || json!({ "type": "text", "text": "" });
-                self.start_once(*index, Kind::Text, out, block);
+                self.start_once(
+                    *index,
+                    Kind::Text,
+                    out,
+                    || json!({ "type": "text", "text": "" }),
+                );
                 self.delta(json!({ "type": "text_delta", "text": text }), out);
             }
             StreamEvent::ReasoningDelta {
@@ -209,7 +252,7 @@ impl Events {
                 name,
                 extra,
             } => {
-                self.start_once(*index, Kind::Tool(String::new()), out, || {
+                self.start_once(*index, Kind::Tool(Scan::default()), out, || {
                     let mut block = block::map(
                         json!({ "type": "tool_use", "id": id, "name": name, "input": {} }),
                     );
@@ -222,11 +265,11 @@ impl Events {
             StreamEvent::ToolCallDelta { arguments, .. } => {
                 // Pieces of a call that has ended are blanks behind its arguments.
                 if let Some(Open {
-                    kind: Kind::Tool(all),
+                    kind: Kind::Tool(scan),
                     ..
                 }) = &mut self.open
                 {
-                    all.push_str(arguments);
+                    scan.push(arguments);
                     let delta = json!({ "type": "input_json_delta", "partial_json": arguments });
                     self.delta(delta, out);
                 }
@@ -278,7 +321,7 @@ impl Events {
 impl Open {
     fn is_whole(&self) -> bool {
         match &self.kind {
-            Kind::Tool(arguments) => serde_json::from_str::<Map<String, Value>>(arguments).is_ok(),
+            Kind::Tool(scan) => scan.whole,
             Kind::Text | Kind::Thinking => true,
         }
     }

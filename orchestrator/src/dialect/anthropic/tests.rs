@@ -312,6 +312,8 @@ fn wrong_fields_are_refused_by_their_name_in_the_api() {
             json!({"response_format": {"type": "text"}}),
         ),
         ("user", json!({"user": "u"})),
+        ("api_base", json!({"api_base": "http://169.254.169.254"})),
+        ("extra_headers", json!({"extra_headers": {}})),
         ("seed", json!({"seed": 1})),
         ("ossai.headers", json!({"ossai": {"headers": {"a": "b"}}})),
         ("ossai.nonsense", json!({"ossai": {"nonsense": 1}})),

@@ -39,14 +39,7 @@ pub(crate) fn read(body: Value) -> Result<ChatCall> {
     };
     let options = options(&mut body)?;
     let o = &mut body;
-    for name in FORBIDDEN {
-        if o.contains_key(*name) {
-            return Err(Error::invalid(
-                *name,
-                "expected nothing: where calls go is the server's to say",
-            ));
-        }
-    }
+    refuse_forbidden(o)?;
     for (name, instead) in [("functions", "tools"), ("function_call", "tool_choice")] {
         if o.get(name).is_some_and(|value| !value.is_null()) {
             return Err(Error::invalid(
@@ -111,6 +104,20 @@ pub(crate) fn read(body: Value) -> Result<ChatCall> {
         stream,
         include_usage,
     })
+}
+
+/// Refuses [`FORBIDDEN`] fields.
+///
+/// # Errors
+/// `invalid_request` for the first of them.
+pub(crate) fn refuse_forbidden(body: &Extra) -> Result<()> {
+    match FORBIDDEN.iter().find(|name| body.contains_key(**name)) {
+        Some(name) => Err(Error::invalid(
+            *name,
+            "expected nothing: where calls go is the server's to say",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What the caller wants of *us*: the object `ossai` beside the vendor's fields.
