@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod circuit;
+pub(crate) mod depth;
 pub(crate) mod elsewhere;
 pub(crate) mod embed;
 pub(crate) mod fallback;

@@ -112,7 +112,7 @@ pub(crate) fn completion(request: &CompletionRequest) -> Result<()> {
             }
         }
     }
-    Ok(())
+    super::depth::completion(request)
 }
 
 fn check_part(part: &Part, path: impl Fn() -> String) -> Result<()> {
@@ -231,7 +231,7 @@ pub(crate) fn embedding(request: &EmbeddingRequest) -> Result<()> {
         EmbeddingInput::TokenLists(lists) => lists.iter().position(Vec::is_empty).map(Some),
     };
     match empty {
-        None => Ok(()),
+        None => super::depth::embedding(request),
         Some(None) => Err(Error::invalid("input", "expected a non-empty text")),
         Some(Some(i)) => Err(Error::invalid(
             format!("input[{i}]"),

@@ -164,6 +164,7 @@ impl Client {
     /// `invalid_request` and `not_found`, as the call itself would answer.
     pub fn key(&self, request: &CompletionRequest) -> Result<Key> {
         let (provider, model) = validate::split_model(&request.model)?;
+        crate::call::depth::completion(request)?;
         let route = self.core.route(provider)?;
         Ok(self.core.key(
             route,

@@ -38,6 +38,7 @@ impl Client {
         options: &EstimateOptions,
     ) -> Result<Estimate> {
         crate::call::validate::split_model(&request.model)?;
+        crate::call::depth::completion(request)?;
         self.core.estimate(request, options)
     }
 }

@@ -41,6 +41,7 @@ impl Client {
     /// `invalid_request` when `model` is not `provider/model`.
     pub fn count(&self, request: &CompletionRequest) -> Result<TokenCount> {
         crate::call::validate::split_model(&request.model)?;
+        crate::call::depth::completion(request)?;
         self.core.count_request(request)
     }
 
