@@ -17,17 +17,17 @@ fn deep(levels: usize) -> Value {
 }
 
 fn asked() -> CompletionRequest {
-    CompletionRequest::new("local/echo", "Hello")
+    CompletionRequest::new("local/extract", "Hello")
 }
 
 // proves: 3.huge-input
 #[tokio::test]
 async fn json_nested_deeper_than_a_parser_would_let_it_is_refused_by_name_wherever_it_stands() {
     let client = client();
-    let extra = || Extra::from_iter([("x".to_owned(), deep(2000))]);
+    let extra = || Extra::from_iter([("x".to_owned(), deep(300))]);
     let tool = ToolDefinition {
         name: "f".into(),
-        parameters: Some(json!({"properties": deep(2000)})),
+        parameters: Some(json!({"properties": deep(300)})),
         ..ToolDefinition::default()
     };
     let mut requests = vec![
@@ -44,14 +44,14 @@ async fn json_nested_deeper_than_a_parser_would_let_it_is_refused_by_name_wherev
     let mut of_format = asked();
     of_format.response_format = Some(ResponseFormat::JsonSchema {
         name: "n".into(),
-        schema: json!({"x": deep(2000)}),
+        schema: json!({"x": deep(300)}),
         strict: None,
         description: None,
     });
     requests.push((of_format, "response_format.schema"));
     let mut of_part = asked();
     of_part.messages[0].content =
-        Content::Parts(vec![Part::Other(json!({"type": "t", "x": deep(2000)}))]);
+        Content::Parts(vec![Part::Other(json!({"type": "t", "x": deep(300)}))]);
     requests.push((of_part, "messages[0].content[0]"));
     for (request, field) in requests {
         let errors = [
