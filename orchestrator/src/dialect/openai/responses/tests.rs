@@ -536,8 +536,10 @@ fn why_an_answer_ended_is_said_in_the_apis_words() {
             FinishReason::Other("pause".into()),
         ),
     ] {
-        let mut answer = Completion::default();
-        answer.parts = vec![OutputPart::Text { text: "a".into() }];
+        let mut answer = Completion::from(ossai::Answer {
+            parts: vec![OutputPart::Text { text: "a".into() }],
+            ..ossai::Answer::default()
+        });
         answer.finish_reason = reason;
         let body = response::write(&answer, &echo(), 2);
         assert_eq!(
