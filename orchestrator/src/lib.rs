@@ -38,9 +38,12 @@ pub mod fuzzing {
     /// # Errors
     /// As the API's own reader.
     pub fn read_body(which: usize, body: Value) -> Result<Option<CompletionRequest>> {
-        use crate::dialect::openai::{embedding, request};
+        use crate::dialect::anthropic;
+        use crate::dialect::openai::{embedding, request, responses};
         match which {
             0 => request::read(body).map(|call| Some(call.request)),
+            1 => anthropic::request::read(body).map(|call| Some(call.request)),
+            2 => responses::request::read(body).map(|call| Some(call.request)),
             _ => embedding::read(body).map(|_| None),
         }
     }

@@ -2,11 +2,9 @@
 //!
 //! Needs no protoc: protox compiles. The `drift` test fails while the checked-in files differ from what this writes.
 
-use std::path::Path;
-
 #[path = "../tests/codegen/mod.rs"]
 mod codegen;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    codegen::generate(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/generated"))
+    codegen::generate(&codegen::root()?.join("src/generated"))
 }

@@ -58,6 +58,8 @@ export interface ClientOptions {
     endpoints?: readonly string[];
     direct?: boolean;
   };
+  /** Which hosts and addresses may be connected to. */
+  egress?: { checked?: boolean; privateHosts?: readonly string[] };
   /** Whether a second copy of a late call that is marked `safe` goes out. */
   hedge?: { enabled?: boolean; afterMs?: number | null };
   cache?: { enabled?: boolean; maxBytes?: number; ttlMs?: number; embeddingTtlMs?: number; store?: "deterministic" | "all" };

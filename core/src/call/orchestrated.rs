@@ -40,9 +40,10 @@ impl Flight {
         }
     }
 
-    /// What is left until the latest moment anybody waits for.
+    /// What is left until the latest moment anybody waits for. A call that others may still join is given the time this
+    /// client's calls have: each caller's own deadline is kept here, and the last one's leaving ends it there.
     fn time_left(&self) -> Option<Duration> {
-        let deadline = self.progress.deadline()?;
+        let deadline = self.progress.open_until()?;
         Some(deadline.saturating_sub(self.core.clock.now()))
     }
 

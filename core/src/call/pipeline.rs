@@ -40,6 +40,8 @@ pub(crate) struct Progress {
     pub(super) reached: Reached,
     /// The latest moment anybody waits for, in nanoseconds of the client's clock; 0 while none is set.
     deadline: AtomicU64,
+    /// Until when an orchestrator shall go on with it although nobody waits so long yet; likewise.
+    open_until: AtomicU64,
 }
 
 impl Progress {
@@ -54,6 +56,17 @@ impl Progress {
         Some(self.deadline.load(Relaxed))
             .filter(|nanos| *nanos > 0)
             .map(Duration::from_nanos)
+    }
+
+    /// The call may be shared: who joins it later may wait longer than those who wait now.
+    pub(crate) fn keep_open(&self, until: Duration) {
+        self.open_until.store(nanos(until), Relaxed);
+    }
+
+    /// The latest moment anybody waits for, or may come to wait for.
+    pub(crate) fn open_until(&self) -> Option<Duration> {
+        let open = Duration::from_nanos(self.open_until.load(Relaxed));
+        self.deadline().map(|deadline| deadline.max(open))
     }
 
     pub(crate) fn queued(&self, micros: u64) {
@@ -214,9 +227,7 @@ impl Flight {
             counted = counted.saturating_add(1);
             Counters::add(&core.counters.attempts, 1);
             let started = core.clock.now();
-            let latest = deadline().map_or(0, |deadline| {
-                u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX)
-            });
+            let latest = deadline().map_or(0, nanos);
             self.progress.deadline.store(latest, Relaxed);
             let decided = match &self.hedge {
                 Some(hedge) if !copied => {
@@ -444,6 +455,10 @@ impl Flight {
             }
         })
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

@@ -440,12 +440,10 @@ impl Core {
         let flight = self.flight(call, &subscriber, streamed);
         let request = Arc::clone(&call.request);
         let (store, key) = (call.cache.write, key);
-        // An orchestrator is told once how long somebody waits: who asks at the same moment shall be in time for that.
-        let assemble = call.coalesce && call.route.is_orchestrator;
+        if call.coalesce {
+            self.keep_open(call.started, subscriber.progress());
+        }
         let work = async move {
-            if assemble {
-                tokio::task::yield_now().await;
-            }
             let outcome = flight
                 .fly(request, &log, streamed, store.then_some(key))
                 .await;
@@ -453,6 +451,12 @@ impl Core {
         };
         subscriber.steer(Box::pin(work), spawn);
         Ok(subscriber)
+    }
+
+    /// Lets an orchestrator go on with a shared call for as long as a call of this client may take.
+    pub(super) fn keep_open(&self, started: Duration, progress: &Progress) {
+        let total = Duration::from_millis(self.config.timeouts.total_ms);
+        progress.keep_open(started.saturating_add(total));
     }
 
     /// Notes which flight the call is on, so that its decisions are in the call's trace too.

@@ -115,7 +115,8 @@ impl Core {
         let runtime = runtime()?;
         self.check_room()?;
         let fallbacks = self.fallbacks(&request.model, None, &options, route.is_orchestrator)?;
-        let joined = if policy::may_coalesce(&self.config, &options, true) {
+        let shareable = policy::may_coalesce(&self.config, &options, true);
+        let joined = if shareable {
             let shared = match &fallbacks {
                 None => key.0,
                 Some(fallbacks) => fallbacks.flight_key(key),
@@ -138,6 +139,9 @@ impl Core {
         let mut subscriber = match joined {
             Join::Joined(subscriber) => subscriber,
             Join::Started(subscriber, log) => {
+                if shareable {
+                    self.keep_open(started, subscriber.progress());
+                }
                 let flight = Arc::new(Flight {
                     core: Arc::clone(self),
                     route: Arc::clone(&route),

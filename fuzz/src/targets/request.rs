@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Once {
 fn check_request(request: &CompletionRequest) {
     let json = serde_json::to_string(request).expect("a request is written");
     let back: CompletionRequest = serde_json::from_str(&json).expect("and read again");
-    assert_eq!(*request, back);
+    assert_eq!(serde_json::to_string(&back).expect("and written"), json);
     let message = pb::CompletionRequest::from(request);
     assert_eq!(CompletionRequest::try_from(message).as_ref(), Ok(request));
     for api in [
@@ -61,7 +61,8 @@ fn check_request(request: &CompletionRequest) {
         }
     }
     match (CLIENT.key(request), CLIENT.key(&back)) {
-        (Ok(one), Ok(other)) => assert_eq!(one, other),
+        // A part in another vendor's form may be read as one of ours of the same name.
+        (Ok(one), Ok(other)) => assert!(one == other || *request != back),
         (Err(error), Err(_)) => check_error(&error),
         (one, other) => panic!("{one:?} and {other:?}"),
     }
@@ -100,7 +101,7 @@ pub fn facade(input: &[u8]) {
 
 /// A body of an API the orchestrator serves: what is read becomes a request like any other.
 pub fn dialect(input: &[u8]) {
-    let Some((which, body)) = choose(input, 2) else {
+    let Some((which, body)) = choose(input, 4) else {
         return;
     };
     let Ok(body) = serde_json::from_slice(body) else {

@@ -1,12 +1,17 @@
 //! The one recipe for the generated code, shared by the example that writes it and the test that compares it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
+/// The crate's folder, asked of cargo at run time: a build that two checkouts share would know only one of them.
+pub(crate) fn root() -> Result<PathBuf, std::env::VarError> {
+    std::env::var("CARGO_MANIFEST_DIR").map(PathBuf::from)
+}
+
 /// Compiles every `.proto` file of the crate into `out`: the Rust code and the descriptor set that reflection serves.
 pub(crate) fn generate(out: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root()?;
     let mut files: Vec<_> = std::fs::read_dir(root.join("ossai/orchestrator/v1"))?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
@@ -15,7 +20,7 @@ pub(crate) fn generate(out: &Path) -> Result<(), Box<dyn std::error::Error>> {
             .is_some_and(|extension| extension == "proto")
     });
     files.sort();
-    let descriptors = protox::compile(files, [root])?;
+    let descriptors = protox::compile(files, [&root])?;
 
     // Comments are in the code already, and reflection has no use for them.
     let mut lean = descriptors.clone();

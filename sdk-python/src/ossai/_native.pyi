@@ -120,8 +120,6 @@ class Attempt(_Record):
     """One try at an upstream."""
 
     @property
-    def model(self) -> str | None: ...
-    @property
     def error(self) -> str | None: ...
     @property
     def status(self) -> int | None: ...
@@ -134,6 +132,12 @@ class Attempt(_Record):
     @property
     def model(self) -> str | None:
         """The model asked, where the call may fall back to another."""
+    @property
+    def parallel(self) -> bool:
+        """It ran beside the try that decided: one of the two copies of a hedged call."""
+    @property
+    def endpoint(self) -> str | None:
+        """Which further address was asked, as a path of the configuration; absent for the first."""
 
 @final
 class TraceStep(_Record):

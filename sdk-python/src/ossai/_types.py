@@ -45,6 +45,9 @@ class AttemptDict(TypedDict, total=False):
     delay_ms: int
     upstream_request_id: str
     duration_us: int
+    model: str
+    parallel: bool
+    endpoint: str
 
 
 class _MessageRole(TypedDict):
@@ -213,6 +216,9 @@ class ConfigKeywords(TypedDict, total=False):
     pacing: Mapping[str, Any]
     breaker: Mapping[str, Any]
     fallback: Mapping[str, Any]
+    hedge: Mapping[str, Any]
+    #: Which hosts and addresses may be connected to: ``checked``, ``private_hosts``.
+    egress: Mapping[str, Any]
     #: A file whose prices replace or add to the built-in table.
     prices: str
     tls: Mapping[str, Any]

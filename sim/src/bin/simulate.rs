@@ -71,7 +71,7 @@ async fn ask(
     let request = CompletionRequest::new("openai/gpt-4o-mini", format!("{name} please"));
     if !stream {
         let answer = client.complete_with(request, options).await?;
-        return Ok((answer.text.clone(), (*answer).clone().into()));
+        return Ok((answer.text.clone(), answer));
     }
     let mut events = client.stream_with(request, options).await?;
     let (mut text, mut end) = (String::new(), None);

@@ -72,7 +72,7 @@ record! {
 
 record! {
     /// One try at an upstream.
-    Attempt(ossai::Attempt) { error, status, delay_ms, upstream_request_id, duration_us, model }
+    Attempt(ossai::Attempt) { error, status, delay_ms, upstream_request_id, duration_us, model, parallel, endpoint }
 }
 
 record! {
