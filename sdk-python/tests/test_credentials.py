@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import ossai
 import pytest
+
+import ossai
 
 from .conftest import MODEL, says
 from .test_fork import in_child

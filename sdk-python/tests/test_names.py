@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import ossai
 import pytest
+
+import ossai
 from ossai import _native, _types
 
 

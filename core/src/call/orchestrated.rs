@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::pipeline::{Failure, Flight, Success};
+use super::pipeline::{Failure, Flight, Success, millis};
 use super::stream::Relay;
 use crate::client::Secret;
 use crate::error::{Error, ErrorKind, Result};
@@ -65,6 +65,11 @@ impl Flight {
         }
         options.attempt_timeout_ms = options.attempt_timeout_ms.or(timeouts.attempt_ms);
         options.first_byte_timeout_ms = options.first_byte_timeout_ms.or(timeouts.first_byte_ms);
+        options.patience_ms = self
+            .progress
+            .deadline()
+            .filter(|deadline| self.progress.open_until() > Some(*deadline))
+            .map(|deadline| millis(deadline.saturating_sub(self.core.clock.now())));
         options
     }
 

@@ -42,6 +42,18 @@ pub(crate) struct Progress {
     deadline: AtomicU64,
     /// Until when an orchestrator shall go on with it although nobody waits so long yet; likewise.
     open_until: AtomicU64,
+    /// The latest moment the callers of a client, who are one caller here, wait for; `u64::MAX` where nobody told.
+    patience: Patience,
+}
+
+/// See [`CallOptions::patience_ms`].
+#[derive(Debug)]
+struct Patience(AtomicU64);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
 }
 
 impl Progress {
@@ -67,6 +79,20 @@ impl Progress {
     pub(crate) fn open_until(&self) -> Option<Duration> {
         let open = Duration::from_nanos(self.open_until.load(Relaxed));
         self.deadline().map(|deadline| deadline.max(open))
+    }
+
+    /// A flight is begun for somebody who waits until then.
+    pub(crate) fn be_patient(&self, until: Duration) {
+        self.patience.0.store(nanos(until), Relaxed);
+    }
+
+    /// Somebody has joined who waits until then.
+    pub(crate) fn be_more_patient(&self, until: Duration) {
+        self.patience.0.fetch_max(nanos(until), Relaxed);
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_nanos(self.patience.0.load(Relaxed))
     }
 
     pub(crate) fn queued(&self, micros: u64) {
@@ -202,8 +228,10 @@ impl Flight {
         let mut spent: Option<Spent> = None;
         // The failure that is tried again, and what that try has been paid with.
         let mut again: Option<(Error, Option<Permit>)> = None;
+        // Waits are measured against those who wait; the time a try has, against those who may still join, too.
+        let patient = || deadline().map(|latest| latest.min(self.progress.patience()));
         loop {
-            let entered = match self.pace(deadline()).await {
+            let entered = match self.pace(patient()).await {
                 Ok(()) => self
                     .enter(&deadline)
                     .map_err(|refused| (refused, "circuit")),
@@ -283,12 +311,16 @@ impl Flight {
                 self.progress.trace.adopt(*theirs, "orchestrator");
             }
             self.progress.push(record);
+            // It gave up for want of time, and somebody with more of it has joined since.
+            let outgrown = self.route.is_orchestrator
+                && matches!(error.fields().gave_up.as_deref(), Some("hint" | "deadline"))
+                && deadline().is_some_and(|deadline| nanos(deadline) > latest);
             let verdict = classify(
                 &error,
                 &Evidence {
                     committed: failure.committed,
-                    replayable: !failure.exhausted,
-                    should_retry: failure.should_retry.as_deref(),
+                    replayable: !failure.exhausted || outgrown,
+                    should_retry: failure.should_retry.as_deref().filter(|_| !outgrown),
                     pushback: failure.pushback,
                     unprocessed: failure.unprocessed,
                     transparent_used,
@@ -304,7 +336,7 @@ impl Flight {
                 verdict,
                 &Situation {
                     attempts: counted,
-                    left: deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(now)),
+                    left: patient().map_or(Duration::MAX, |deadline| deadline.saturating_sub(now)),
                     hint: failure
                         .pushback
                         .and_then(|pushback| match pushback {

@@ -421,6 +421,9 @@ impl Core {
         let (mut subscriber, log) = if call.coalesce {
             match self.flights.join(shared, want, deadline)? {
                 Join::Joined(subscriber) => {
+                    let patience = patience(&call.options, call.started);
+                    let patience = patience.unwrap_or(call.deadline);
+                    subscriber.progress().be_more_patient(patience);
                     self.follow(call, &subscriber, "joined");
                     if let Some(orphan) = subscriber.orphan() {
                         spawn(orphan);
@@ -442,6 +445,9 @@ impl Core {
         let (store, key) = (call.cache.write, key);
         if call.coalesce {
             self.keep_open(call.started, subscriber.progress());
+        }
+        if let Some(patience) = patience(&call.options, call.started) {
+            subscriber.progress().be_patient(patience);
         }
         let work = async move {
             let outcome = flight
@@ -767,4 +773,10 @@ impl Flight {
         self.charge_losers(completion, &call.request.model);
         self.core.count_spent(&completion.cost);
     }
+}
+
+/// Until when they wait who share the call in the client that sent it, if that told.
+pub(super) fn patience(options: &CallOptions, started: Duration) -> Option<Duration> {
+    let patience = Duration::from_millis(options.patience_ms?);
+    Some(started.saturating_add(patience))
 }

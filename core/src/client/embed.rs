@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::calls::{free, runtime};
+use super::calls::{free, patience, runtime};
 use super::{Client, Core};
 use crate::cache::memory::{Entry, Value};
 use crate::cache::policy;
@@ -137,8 +137,15 @@ impl Core {
             trace.note(&*self.clock, || TraceStep::new("flight", outcome));
         }
         let mut subscriber = match joined {
-            Join::Joined(subscriber) => subscriber,
+            Join::Joined(subscriber) => {
+                let patience = patience(&options, started).unwrap_or(deadline);
+                subscriber.progress().be_more_patient(patience);
+                subscriber
+            }
             Join::Started(subscriber, log) => {
+                if let Some(patience) = patience(&options, started) {
+                    subscriber.progress().be_patient(patience);
+                }
                 if shareable {
                     self.keep_open(started, subscriber.progress());
                 }

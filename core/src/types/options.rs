@@ -78,6 +78,11 @@ pub struct CallOptions {
     /// Whether the answer, or the error, tells why the call came out as it did (`trace`); absent means as configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<bool>,
+    /// For how long, in milliseconds, those wait who share the call in the client that sent it: no wait for another try is
+    /// begun that would end later. An orchestrator's matter, so no part of a program's options.
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub patience_ms: Option<u64>,
 }
 
 /// What becomes of parameters that cannot be sent.

@@ -275,6 +275,7 @@ impl Gen {
             traceparent: None,
             trace: self.option(Self::flag),
             priority: self.option(|g| g.bits() as i32),
+            patience_ms: self.option(Self::int),
             hedge: self.option(|g| g.bits() & 1 == 1),
             hedge_after_ms: self.option(Self::int),
             safe: self.option(|g| g.bits() & 1 == 1),

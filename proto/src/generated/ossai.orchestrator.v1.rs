@@ -822,6 +822,10 @@ pub struct CallOptions {
     /// A second copy of the call does no harm but cost.
     #[prost(bool, optional, tag = "34")]
     pub safe: ::core::option::Option<bool>,
+    /// For how long, in milliseconds, those wait who share the call by now; absent means for all the time it has. No wait is
+    /// begun that would end later, and yet the call goes on: somebody may still join who waits longer.
+    #[prost(uint64, optional, tag = "35")]
+    pub patience_ms: ::core::option::Option<u64>,
 }
 /// A list that may be empty, told from none.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -146,9 +146,7 @@ class Base:
         """The answer to this request if the memory cache has it; never waits."""
         return cast("_native.Completion | None", self._session.call("lookup", *arguments(request, keywords)))
 
-    def explain(
-        self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]
-    ) -> Explanation:
+    def explain(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> Explanation:
         """What a call would do, worked out without sending it: route, cache, sharing, parameters, cost."""
         return Explanation(self._session.call("explain", *arguments(request, keywords)))
 

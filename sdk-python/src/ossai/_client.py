@@ -34,8 +34,8 @@ class Client(Base):
     ``Client()`` is configured by the environment (``OSSAI_…`` and the providers' own key variables); a configuration
     document, as a mapping or JSON text, and keywords lie over it. It may be shared by threads; waiting releases the
     interpreter's lock, Ctrl-C ends a wait. ``credentials`` has a callback by provider, plain or async, for keys that do not
-    last: it is asked before the first call and again when the provider answers 401. Opening one starts nothing; in a forked child it goes on by itself with the same
-    configuration.
+    last: it is asked before the first call and again when the provider answers 401. Opening one starts nothing; in a
+    forked child it goes on by itself with the same configuration.
     """
 
     def __init__(

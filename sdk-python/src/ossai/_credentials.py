@@ -7,17 +7,16 @@ nor a busy loop is needed to answer.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from . import _native, _process
 
 __all__ = ["Credential", "Credentials", "Fetch"]
 
 #: Gives the credential as it is now.
-Fetch = Callable[[], Union[str, Awaitable[str]]]
+Fetch = Callable[[], str | Awaitable[str]]
 
 
 class Credential(NamedTuple):
@@ -51,9 +50,7 @@ class Credentials:
 
 
 class _Service:
-    def __init__(
-        self, session: weakref.ref[_native.Session], queue: _native.LoopQueue, sources: dict[str, Credential]
-    ) -> None:
+    def __init__(self, session: weakref.ref[_native.Session], queue: _native.LoopQueue, sources: dict[str, Credential]) -> None:
         self._session = session
         self._queue = queue
         self._sources = sources

@@ -145,9 +145,7 @@ class _AsyncioHome(Home):
         await asyncio.sleep(0)
 
 
-def _carry(
-    home: weakref.ref[_AsyncioHome], queue: _native.LoopQueue, loop: weakref.ref[asyncio.AbstractEventLoop]
-) -> None:
+def _carry(home: weakref.ref[_AsyncioHome], queue: _native.LoopQueue, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
     """Wakes a loop that cannot watch a descriptor: a thread of Python's, once per batch."""
     while not queue.is_closed:
         woken = queue.wait(1.0)

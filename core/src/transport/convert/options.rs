@@ -33,6 +33,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         trace,
         priority,
         unsupported,
+        patience_ms,
     } = options;
     let CacheOptions {
         no_cache,
@@ -65,6 +66,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         hedge: *hedge,
         hedge_after_ms: *hedge_after_ms,
         safe: *safe,
+        patience_ms: *patience_ms,
     }
 }
 
@@ -92,6 +94,7 @@ impl From<pb::CallOptions> for CallOptions {
             hedge,
             hedge_after_ms,
             safe,
+            patience_ms,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -111,6 +114,7 @@ impl From<pb::CallOptions> for CallOptions {
             hedge,
             hedge_after_ms,
             safe,
+            patience_ms,
             cache: CacheOptions {
                 no_cache,
                 refresh,
