@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::matcher;
 use crate::script::Script;
+use crate::tools::Tools;
 
 /// Which way calls go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -134,6 +135,9 @@ pub struct Call {
     /// The call options in the public types' JSON form.
     #[serde(default = "empty_object")]
     pub options: Value,
+    /// Tools with scripted handlers.
+    #[serde(default)]
+    pub tools: Option<Tools>,
     /// When it starts.
     #[serde(default)]
     pub start: Option<Start>,
@@ -233,6 +237,14 @@ impl Case {
         for (i, call) in self.calls.iter().enumerate() {
             if self.calls[..i].iter().any(|other| other.id == call.id) {
                 return Err(format!("calls[{i}].id: `{}` twice", call.id));
+            }
+            if let Some(tools) = &call.tools {
+                if !matches!(call.op, Op::Complete | Op::Stream) {
+                    return Err(format!("calls[{i}].tools: only of complete and stream"));
+                }
+                tools
+                    .check()
+                    .map_err(|e| format!("calls[{i}].tools: {e}"))?;
             }
             if let Some(start) = &call.start {
                 start

@@ -12,6 +12,7 @@ pub mod load;
 pub mod matcher;
 pub mod runner;
 pub mod script;
+pub mod tools;
 pub mod trace;
 pub mod upstream;
 pub mod upstream_process;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::case::{Call, Case, Op, Road, Start};
 use crate::check::check;
 use crate::load::{Loaded, upstream_variable};
+use crate::tools::Tools;
 use crate::trace;
 use crate::upstream_process::{Registered, Upstream};
 
@@ -36,6 +37,8 @@ pub struct Invocation {
     pub request: Value,
     /// The options, in the public types' JSON form.
     pub options: Value,
+    /// Tools with scripted handlers; their waits are real time.
+    pub tools: Option<Tools>,
 }
 
 /// Opens clients.
@@ -325,6 +328,7 @@ async fn run_call<C: Client>(
         op: call.op,
         request: call.request.clone(),
         options: call.options.clone(),
+        tools: call.tools.as_ref().map(|tools| tools.in_real_time(scale)),
     };
     shared
         .progress

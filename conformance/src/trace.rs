@@ -133,6 +133,9 @@ fn check_stream(events: &[Value], completion: &Value, out: &mut Vec<String>) {
         ));
         return;
     }
+    // The answer of a tool loop is its last turn's.
+    let last_turn = events.iter().rposition(|event| kind(event) == "turn");
+    let events = last_turn.and_then(|at| events.get(at..)).unwrap_or(events);
     let folded = fold(events);
     let parts = completion.get("parts").cloned().unwrap_or_default();
     if folded != parts {

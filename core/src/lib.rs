@@ -26,6 +26,7 @@ pub mod observe;
 pub mod provider;
 pub mod retry;
 pub mod tokens;
+pub mod tools;
 pub mod transport;
 pub mod types;
 

@@ -44,6 +44,95 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {"kind": "internal", "message": f"{type(error).__name__}: {error}"}
 
 
+class Script:
+    """What a scripted handler does at each of its calls; sync or async, as the client's programs would write it."""
+
+    def __init__(self, does: list[dict[str, Any]], client: Any) -> None:
+        self.does = does
+        self.calls = 0
+        self.client = client
+
+    def _next(self) -> dict[str, Any]:
+        one = self.does[min(self.calls, len(self.does) - 1)]
+        self.calls += 1
+        return one
+
+    def _outcome(self, one: dict[str, Any], value: Any) -> Any:
+        if "throws" in one:
+            raise type(one["throws"]["type"], (Exception,), {})(one["throws"]["message"])
+        return value if one.get("echoes") else one.get("returns")
+
+    def play(self, value: Any, context: ossai.ToolContext) -> Any:
+        one = self._next()
+        if "after_ms" in one:
+            context.cancelled.wait(one["after_ms"] / 1000)
+        if one.get("hangs"):
+            context.cancelled.wait()
+        if "completes" in one:
+            return self.client.complete(one["completes"]).text
+        return self._outcome(one, value)
+
+    async def play_async(self, value: Any, context: ossai.ToolContext) -> Any:
+        one = self._next()
+        if "after_ms" in one:
+            await asyncio.sleep(one["after_ms"] / 1000)
+        if one.get("hangs"):
+            await asyncio.Event().wait()
+        if "completes" in one:
+            return (await self.client.complete(one["completes"])).text
+        return self._outcome(one, value)
+
+
+def tooled(client: Any, tools: Any, request: Any) -> tuple[Any, dict[str, Any]]:
+    """The request and keywords with which a program gives a call these tools."""
+    if not tools:
+        return request, {}
+    waits = isinstance(client, ossai.Client)
+
+    def handler(script: Script) -> Any:
+        # A function made for each: a bound method's hints say the same.
+        def play(value: Any, context: ossai.ToolContext) -> Any:
+            return script.play(value, context)
+
+        async def play_async(value: Any, context: ossai.ToolContext) -> Any:
+            return await script.play_async(value, context)
+
+        return play if waits else play_async
+
+    runnable = []
+    for one in tools["handlers"]:
+        tool = dict(one["tool"])
+        timeout = tool.pop("timeout_ms", None)
+        tool.setdefault("input_schema", None)
+        schema = tool.pop("input_schema")
+        made = ossai.RunnableTool(
+            handler(Script(one["does"], client)),
+            **tool,
+            input_schema={} if schema is None else schema,
+            timeout=None if timeout is None else timeout / 1000,
+        )
+        if schema is None:
+            made.input_schema = None
+        runnable.append(made)
+    keywords: dict[str, Any] = {}
+    for name, value in tools.get("options", {}).items():
+        known = {"max_turns": "max_turns", "max_parallel": "max_parallel", "on_error": "on_tool_error"}
+        seconds = {"timeout_ms": "tool_timeout", "approval_timeout_ms": "approval_timeout"}
+        keywords[seconds.get(name) or known[name]] = value / 1000 if name in seconds else value
+    approve = tools.get("approve")
+    if approve is not None:
+        scripts = {name: Script(does, client) for name, does in approve.items()}
+
+        def asked(call: ossai.ToolContext) -> Any:
+            return scripts[call.name].play(call.input, call) if call.name in scripts else True
+
+        async def asked_async(call: ossai.ToolContext) -> Any:
+            return await scripts[call.name].play_async(call.input, call) if call.name in scripts else True
+
+        keywords["approve"] = asked if waits else asked_async
+    return request, {**keywords, "tools": [*request.get("tools", []), *runnable]}
+
+
 class Sync:
     """Calls in threads; cancelling one closes its stream. A thread that waits for a whole answer cannot be cancelled from
     outside, as in any blocking API: its caller would send a signal or close the client."""
@@ -83,22 +172,23 @@ class Sync:
             return client.stats()
         if what == "close":
             return self.clients.pop(question["client"]).close(0.2)
-        op, request, options = question["op"], question["request"], question["options"]
+        op, options = question["op"], question["options"]
+        request, more = tooled(client, question.get("tools"), question["request"])
         if op == "stream":
             self.next[id] = threading.Semaphore(0)
-            with client.stream(request, options=options) as stream:
+            with client.stream(request, options=options, **more) as stream:
                 self.streams[id] = stream
                 for event in stream:
                     say({"id": id, "event": event.model_dump()})
                     self.next[id].acquire()
                 return stream.completion
-        return call(client, op, request, options)
+        return call(client, op, request, options, more)
 
 
-def call(client: Any, op: str, request: Any, options: Any) -> Any:
+def call(client: Any, op: str, request: Any, options: Any, more: dict[str, Any]) -> Any:
     """One call that is no stream, on either client."""
     if op in ("complete", "embed", "lookup", "explain"):
-        return getattr(client, op)(request, options=options)
+        return getattr(client, op)(request, options=options, **more)
     if op in ("count", "estimate"):
         return getattr(client, op)(request)
     return getattr(client, op)()
@@ -152,15 +242,16 @@ class Async:
             return client.stats()
         if what == "close":
             return await self.clients.pop(question["client"]).close(0.2)
-        op, request, options = question["op"], question["request"], question["options"]
+        op, options = question["op"], question["options"]
+        request, more = tooled(client, question.get("tools"), question["request"])
         if op == "stream":
             self.next[id] = asyncio.Semaphore(0)
-            async with client.stream(request, options=options) as stream:
+            async with client.stream(request, options=options, **more) as stream:
                 async for event in stream:
                     say({"id": id, "event": event.model_dump()})
                     await self.next[id].acquire()
                 return stream.completion
-        answer = call(client, op, request, options)
+        answer = call(client, op, request, options, more)
         return await answer if op in ("complete", "embed", "models", "health") else answer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ossai
-from ossai import _native, _types
+from ossai import _call, _native, _tools, _types
 
 
 def annotations(of: type) -> set[str]:
@@ -20,7 +20,20 @@ def annotations(of: type) -> set[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["EmbeddingResponse", "Embedding", "Usage", "Cost", "CacheOutcome", "Attempt", "Timing", "Trace", "TraceStep"],
+    [
+        "EmbeddingResponse",
+        "Embedding",
+        "Usage",
+        "Cost",
+        "CacheOutcome",
+        "Attempt",
+        "Timing",
+        "Trace",
+        "TraceStep",
+        "ToolRun",
+        "ToolTurn",
+        "ToolCallRecord",
+    ],
 )
 def test_every_field_of_a_result_is_an_attribute(name: str) -> None:
     fields = _native.field_names(name)
@@ -29,7 +42,7 @@ def test_every_field_of_a_result_is_an_attribute(name: str) -> None:
 
 
 def test_every_field_of_a_completion_is_an_attribute() -> None:
-    own = ["cost", "cache", "attempts", "request_id", "timing", "trace"]
+    own = ["cost", "cache", "attempts", "request_id", "timing", "trace", "tool_run"]
     fields = _native.field_names("Answer") + own
     assert len(fields) > len(own)
     assert [field for field in fields if not hasattr(ossai.Completion, field)] == []
@@ -51,6 +64,21 @@ def test_every_field_of_a_small_result_is_annotated(name: str) -> None:
 )
 def test_every_option_is_a_keyword_for_checkers_and_none_is_made_up(name: str, keywords: Any, own: set[str]) -> None:
     assert keywords.__required_keys__ | keywords.__optional_keys__ == set(_native.field_names(name)) | own
+
+
+def test_every_setting_of_a_tool_loop_is_a_keyword() -> None:
+    fields = set(_native.field_names("LoopOptions"))
+    assert fields and fields == set(_tools.SETTINGS.values()) - {"approve"}
+    assert set(_tools.SETTINGS) == _call.LOOP
+    assert set(_tools.SETTINGS) <= _types.CompletionKeywords.__optional_keys__
+
+
+def test_every_field_of_a_tool_crosses_the_border() -> None:
+    schema: dict[str, Any] = {"type": "object"}
+    tool = ossai.RunnableTool(
+        lambda value: value, name="x", description="x", input_schema=schema, output_schema=schema, timeout=1, strict=True
+    )
+    assert set(tool._spec()) == set(_native.field_names("ToolSpec"))
 
 
 def test_every_field_of_an_error_is_an_attribute() -> None:

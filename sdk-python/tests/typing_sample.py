@@ -36,3 +36,23 @@ async def asynchronous(client: ossai.AsyncClient) -> None:
         if event.type == "text_delta":
             assert_type(event.text, str)
     assert_type(await client.models(), "list[ossai.ModelInfo]")
+
+
+def tools(client: ossai.Client) -> None:
+    @ossai.tool(timeout=2.0, capabilities=["read"])
+    def weather(city: str, context: ossai.ToolContext) -> dict[str, str]:
+        assert_type(context.time_left, float)
+        return {"sky": city}
+
+    def approve(call: ossai.ToolContext) -> bool | str:
+        return call.name != "remove" or "not now"
+
+    answer = client.complete(
+        model="openai/gpt-4o-mini", messages="Hello", tools=[weather, len], max_turns=3, approve=approve, on_tool_error="fail"
+    )
+    if answer.tool_run is not None:
+        assert_type(answer.tool_run.turns[0].cost.total, "int | None")
+        assert_type(answer.tool_run.calls[0].turn, int)
+    for event in client.stream(model="openai/gpt-4o-mini", messages="Hello", tools=[weather]):
+        if event.type == "tool_result":
+            assert_type(event.call, ossai.ToolCallRecord)

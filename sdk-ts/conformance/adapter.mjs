@@ -1,7 +1,8 @@
 // The conformance cases' calls, made through the public API of this SDK. Driven by `conformance-rust --client`; the protocol
 // stands in conformance/rust/src/adapter.rs. Cancelling a call aborts its signal.
 import { createInterface } from "node:readline";
-import { createClient, OssaiError, parse, stringify } from "@ossai/sdk";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createClient, OssaiError, parse, stringify, tool } from "@ossai/sdk";
 
 const clients = new Map();
 const aborts = new Map();
@@ -30,9 +31,44 @@ function failure(error) {
   return fields;
 }
 
+/** What a scripted handler does at each of its calls. */
+function script(does, client) {
+  let calls = 0;
+  return async (input, { signal }) => {
+    const one = does[Math.min(calls++, does.length - 1)];
+    if (one.after_ms !== undefined) await sleep(one.after_ms, undefined, { signal });
+    if (one.hangs) await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    if (one.throws !== undefined) throw Object.assign(new Error(one.throws.message), { name: one.throws.type });
+    if (one.completes !== undefined) return (await client.complete(one.completes)).text;
+    return one.echoes ? input : one.returns;
+  };
+}
+
+/** The request and options with which a program gives a call these tools. */
+function tooled(client, tools, request, options) {
+  if (!tools) return [request, options];
+  const made = tools.handlers.map(({ tool: spec, does }) => {
+    const { input_schema, output_schema, timeout_ms, ...rest } = spec;
+    const schemas = { ...(input_schema && { input: input_schema }), ...(output_schema && { output: output_schema }) };
+    return tool({ ...rest, ...schemas, ...(timeout_ms != null && { timeout: timeout_ms }), handler: script(does, client) });
+  });
+  const { timeout_ms, on_error, ...loop } = tools.options ?? {};
+  const settings = Object.fromEntries(Object.entries(loop).map(([name, value]) => [LOOP[name], value]));
+  if (timeout_ms !== undefined) settings.toolTimeout = timeout_ms;
+  if (on_error !== undefined) settings.onToolError = on_error;
+  if (tools.approve !== undefined) {
+    const scripts = new Map(Object.entries(tools.approve).map(([name, does]) => [name, script(does, client)]));
+    settings.approve = (asked) => scripts.get(asked.name)?.(asked.input, asked) ?? true;
+  }
+  return [{ ...request, tools: [...(request.tools ?? []), ...made] }, { ...options, ...settings }];
+}
+
+const LOOP = { max_turns: "maxTurns", max_parallel: "maxParallel", approval_timeout_ms: "approvalTimeout" };
+
 async function call(question) {
-  const { id, op, request, options } = question;
+  const { id, op } = question;
   const client = clients.get(question.client);
+  const [request, options] = tooled(client, question.tools, question.request, question.options);
   if (op === "complete" || op === "embed" || op === "stream") {
     const abort = new AbortController();
     aborts.set(id, abort);

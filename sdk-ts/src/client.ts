@@ -10,6 +10,7 @@ import type { CallOptions, CatalogOptions, ClientOptions, EstimateOptions, Signa
 import { callOptions, configuration, milliseconds, object, renamed } from "./settings.js";
 import { hear, unhear, type Abortable } from "./signals.js";
 import { CompletionStream, CREDIT, Inbox } from "./stream.js";
+import { outgoing, planned, Runner, ToolRegistry, type Plan } from "./tools.js";
 import type {
   Completion,
   CompletionRequest,
@@ -37,9 +38,11 @@ class Pending implements Waiter, Abortable {
     readonly resolve: (answer: unknown) => void,
     readonly reject: (error: unknown) => void,
     readonly signal: AbortSignal | undefined,
+    readonly runner: Runner | undefined,
   ) {
     hold();
     expect(call, this);
+    runner?.begun(call);
     if (signal !== undefined) hear(signal, this);
   }
 
@@ -53,6 +56,7 @@ class Pending implements Waiter, Abortable {
   #end(): void {
     release();
     if (this.signal !== undefined) unhear(this.signal, this);
+    this.runner?.end();
   }
 
   reply(answer: unknown): void {
@@ -62,7 +66,7 @@ class Pending implements Waiter, Abortable {
 
   fail(error: unknown): void {
     this.#end();
-    this.reject(error);
+    this.reject(this.runner === undefined ? error : this.runner.blame(error));
   }
 
   events(): void {
@@ -85,7 +89,8 @@ function checked(signal: unknown): AbortSignal | undefined {
   return given;
 }
 
-function options(given: object | undefined): string {
+function options(given: object | undefined, tools?: Record<string, unknown>): string {
+  if (tools !== undefined) return encode("options", { ...callOptions(given), tools });
   return given === undefined ? "" : encode("options", callOptions(given));
 }
 
@@ -102,6 +107,8 @@ function ofText(text: string, settings: object): string {
  */
 export class Client implements AsyncDisposable {
   readonly #session: Session;
+  /** Tools that requests may name by their ids. */
+  readonly tools = new ToolRegistry();
 
   constructor(settings: ClientOptions = {}) {
     const { credentials, environment = true, ...rest } = object("config", settings);
@@ -114,12 +121,13 @@ export class Client implements AsyncDisposable {
   }
 
   /** An operation that may wait. */
-  async #call<T>(op: string, request: string, given?: (SignalOptions & object) | undefined): Promise<T> {
+  async #call<T>(op: string, request: string, given?: (SignalOptions & object) | undefined, plan?: Plan): Promise<T> {
     const signal = checked(given?.signal);
     const session = this.#session;
-    const begun = session.begin(op, request, options(given));
+    const runner = plan && new Runner(session, plan);
+    const begun = session.begin(op, request, options(given, plan?.document));
     if (typeof begun === "number") {
-      return new Promise((resolve, reject) => new Pending(session, begun, resolve as (answer: unknown) => void, reject, signal));
+      return new Promise((resolve, reject) => new Pending(session, begun, resolve as (answer: unknown) => void, reject, signal, runner));
     }
     if (typeof begun === "object") throw raised(begun);
     const breath = breathe();
@@ -136,7 +144,8 @@ export class Client implements AsyncDisposable {
 
   /** Asks for a completion and waits for the whole answer. An answer out of memory does not wait for the event loop. */
   async complete(request: CompletionRequest, options?: CallOptions): Promise<Completion> {
-    const answer = await this.#call<Completion>("complete", encode("", request), options);
+    const plan = planned(request, options, this.tools);
+    const answer = await this.#call<Completion>("complete", encode("", plan?.request ?? request), options, plan);
     if (calls.hasSubscribers && answer.attempts !== undefined) calls.publish({ op: "complete", answer });
     return answer;
   }
@@ -148,9 +157,11 @@ export class Client implements AsyncDisposable {
     });
     try {
       const signal = checked(options?.signal);
-      const settings = encode("options", { ...callOptions(options), credit: CREDIT });
-      const begun = this.#session.begin("stream", encode("", request), settings);
-      if (typeof begun === "number") inbox.begun(this.#session, begun, signal);
+      const plan = planned(request, options, this.tools);
+      const runner = plan && new Runner(this.#session, plan);
+      const settings = encode("options", { ...callOptions(options), credit: CREDIT, ...(plan && { tools: plan.document }) });
+      const begun = this.#session.begin("stream", encode("", plan?.request ?? request), settings);
+      if (typeof begun === "number") inbox.begun(this.#session, begun, signal, runner);
       else if (typeof begun === "object") inbox.fail(raised(begun));
       else inbox.whole(decode<StreamEvent[]>(begun));
     } catch (error) {
@@ -182,22 +193,22 @@ export class Client implements AsyncDisposable {
 
   /** The answer to this request if the memory cache has it. */
   lookup(request: CompletionRequest, given?: CallOptions): Completion | null {
-    return this.#now("lookup", encode("", request), options(given));
+    return this.#now("lookup", encode("", outgoing(request, this.tools)), options(given));
   }
 
   /** What a call would do, worked out without sending it: route, cache, sharing, parameters, cost. */
   explain(request: CompletionRequest, given?: CallOptions): Explanation {
-    return this.#now("explain", encode("", request), options(given));
+    return this.#now("explain", encode("", outgoing(request, this.tools)), options(given));
   }
 
   /** The key under which this request's answer is kept and shared, in hex: equal in every language for equal calls. */
   key(request: CompletionRequest): string {
-    return this.#now<{ key: string }>("key", encode("", request)).key;
+    return this.#now<{ key: string }>("key", encode("", outgoing(request, this.tools))).key;
   }
 
   /** How many input tokens a request is, counted offline: text, message frames, tools and images. */
   count(request: CompletionRequest): TokenCount {
-    return this.#now("count", encode("", request));
+    return this.#now("count", encode("", outgoing(request, this.tools)));
   }
 
   /** How many tokens a text is for a model, counted offline. */
@@ -217,7 +228,7 @@ export class Client implements AsyncDisposable {
 
   /** What a request will cost, without sending it: a floor, a likely figure and a ceiling, in nanodollars. */
   estimate(request: CompletionRequest, given?: EstimateOptions): Estimate {
-    return this.#now("estimate", encode("", request), options(given));
+    return this.#now("estimate", encode("", outgoing(request, this.tools)), options(given));
   }
 
   /** The model's entry in the price table: prices, limits, capabilities; null when it is not listed. */

@@ -16,6 +16,24 @@ export interface Waiter {
   events(events: StreamEvent[], last: boolean): void;
 }
 
+/** Something the program is to do in the middle of a call. */
+export interface HostCall {
+  id: number;
+  kind: string;
+  /** The tool's id. */
+  name: string;
+  tool_call_id: string;
+  input: unknown;
+  timeout_ms: number;
+}
+
+/** Who does what a call asks of the program. */
+export interface Server {
+  ask(question: HostCall): void;
+  /** Nobody waits for it any more. */
+  withdraw(id: number): void;
+}
+
 type Event =
   | { type: "reply"; call: number; ok?: unknown; error?: ErrorFields }
   | { type: "events"; call: number; events: StreamEvent[] }
@@ -30,6 +48,10 @@ const waiting = new Map<number, Waiter>();
 
 function drain(): void {
   for (const event of decode<Event[]>(home.drain())) {
+    if (event.type === "host_call" || event.type === "host_call_cancelled") {
+      question(event as unknown as HostCall & { type: string; call?: number });
+      continue;
+    }
     const waiter = waiting.get(event.call ?? 0);
     if (waiter === undefined) continue; // cancelled meanwhile, or of a kind this version does not know
     if (event.type === "reply") {
@@ -44,6 +66,34 @@ function drain(): void {
       waiter.events(events, last);
     }
   }
+}
+
+const serving = new Map<number, Server>();
+const asked = new Map<number, Server>();
+
+function question(event: HostCall & { type: string; call?: number }): void {
+  if (event.type === "host_call") {
+    const server = serving.get(event.call ?? 0);
+    if (server === undefined) return;
+    asked.set(event.id, server);
+    server.ask(event);
+  } else {
+    asked.get(event.id)?.withdraw(event.id);
+    asked.delete(event.id);
+  }
+}
+
+/** Does what a call asks of the program. */
+export function serve(call: number, server: Server): void {
+  serving.set(call, server);
+}
+
+/** Does nothing more of it. */
+export function unserve(call: number): void {
+  const server = serving.get(call);
+  if (server === undefined) return;
+  serving.delete(call);
+  for (const [id, other] of asked) if (other === server) asked.delete(id);
 }
 
 /** The queue; answers to calls begun with it come to `waiting`. */

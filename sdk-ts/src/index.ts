@@ -20,6 +20,18 @@ export { Client, createClient } from "./client.js";
 export { toMessage, toolCalls } from "./answers.js";
 export { CompletionStream } from "./stream.js";
 export * from "./errors.js";
+export { mcpTool, RunnableTool, tool, ToolRegistry, toolsOf } from "./tools.js";
+export type {
+  AnySchema,
+  Approve,
+  InputOf,
+  JsonSchema,
+  MethodDecorator,
+  OutputOf,
+  StandardSchema,
+  ToolContext,
+  ToolSettings,
+} from "./tools.js";
 export type { Credential, Fetch } from "./credentials.js";
 export type * from "./options.js";
 export type * from "./types.js";

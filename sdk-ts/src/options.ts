@@ -1,6 +1,7 @@
 /** Settings: camelCase, for the SDK itself. Durations are milliseconds, sizes bytes, money nanodollars. */
 
 import type { Credential, Fetch } from "./credentials.js";
+import type { Approve } from "./tools.js";
 import type { Nanodollars } from "./types.js";
 
 export interface ProviderOptions {
@@ -88,8 +89,24 @@ export interface SignalOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** How a call with tools runs. */
+export interface LoopOptions {
+  /** Most answers asked of the model; 10 unless said otherwise. */
+  maxTurns?: number;
+  /** Most handlers at work at once; 8 unless said otherwise. */
+  maxParallel?: number;
+  /** Milliseconds for each tool call; 30,000 unless said otherwise. */
+  toolTimeout?: number;
+  /** Asked before each handler: `true`, `false`, or why not. */
+  approve?: Approve;
+  /** Milliseconds for each approval; 600,000 unless said otherwise. */
+  approvalTimeout?: number;
+  /** What a handler throws is told to the model, or ends the call in a `CallbackError`. */
+  onToolError?: "tell" | "fail";
+}
+
 /** What a caller wants of the client for one call; none of it reaches a provider unless it says so. */
-export interface CallOptions extends SignalOptions {
+export interface CallOptions extends SignalOptions, LoopOptions {
   /** For the whole call; the same as `timeoutMs`. */
   timeout?: number;
   timeoutMs?: number;

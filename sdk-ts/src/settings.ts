@@ -84,10 +84,11 @@ export function configuration(given: unknown): Fields {
   return config;
 }
 
-/** A call's options as the core's, without the signal. */
+/** A call's options as the core's, without the signal and a tool loop's settings. */
 export function callOptions(given: unknown): Fields | undefined {
   if (given === undefined) return undefined;
-  const { signal: _, ...rest } = object("options", given);
+  const { signal: _, maxTurns: _1, maxParallel: _2, toolTimeout: _3, approve: _4, approvalTimeout: _5, onToolError: _6, ...rest } =
+    object("options", given);
   const options = renamed("options", rest);
   move("options", options, "timeout", options, "timeout_ms", milliseconds);
   move("options", options, "retries", options, "max_attempts", retries);

@@ -4,6 +4,7 @@ import { InvalidStateError, type OssaiError } from "./errors.js";
 import { expect, forget, hold, release, type Waiter } from "./home.js";
 import { hear, unhear, type Abortable } from "./signals.js";
 import type { Session } from "./native.js";
+import type { Runner } from "./tools.js";
 import type { Completion, StreamEvent } from "./types.js";
 
 /** Credit a stream starts with, in events; topped up as they are read. */
@@ -34,6 +35,7 @@ export class Inbox implements Waiter, Abortable {
   #session: Session | undefined;
   #call = 0;
   #signal: AbortSignal | undefined;
+  #runner: Runner | undefined;
   completion: Completion | undefined;
   failure: { error: unknown } | undefined;
 
@@ -46,10 +48,12 @@ export class Inbox implements Waiter, Abortable {
   }
 
   /** Comes in its own time. */
-  begun(session: Session, call: number, signal: AbortSignal | undefined): void {
+  begun(session: Session, call: number, signal: AbortSignal | undefined, runner?: Runner): void {
     this.#session = session;
     this.#call = call;
+    this.#runner = runner;
     expect(call, this);
+    runner?.begun(call);
     if (signal !== undefined) {
       this.#signal = signal;
       hear(signal, this);
@@ -67,8 +71,9 @@ export class Inbox implements Waiter, Abortable {
     this.fail(new InvalidStateError("the stream has no events"));
   }
 
-  fail(error: unknown): void {
+  fail(raised: unknown): void {
     if (this.#ended) return;
+    const error = this.#runner === undefined ? raised : this.#runner.blame(raised);
     this.#end();
     this.failure = { error };
     const [first, ...others] = this.#readers;
@@ -139,6 +144,8 @@ export class Inbox implements Waiter, Abortable {
     if (this.#signal !== undefined) unhear(this.#signal, this);
     this.#signal = undefined;
     this.#session = undefined;
+    this.#runner?.end();
+    this.#runner = undefined;
   }
 
   /** Nothing more comes, and the call is cancelled unless it is over. */

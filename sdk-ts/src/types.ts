@@ -56,6 +56,16 @@ export interface FunctionTool extends Extra {
   strict?: boolean;
 }
 
+/** A tool with its handler, made by `tool`. */
+export interface AnyTool {
+  readonly id: string;
+  readonly name: string;
+  readonly description: string | undefined;
+  readonly capabilities: readonly string[];
+  /** The tool as a request has it, without its handler. */
+  definition(): FunctionTool;
+}
+
 export type Tool = FunctionTool | ({ type: string } & Extra);
 export type ToolChoice = "auto" | "none" | "required" | { name: string };
 export type ResponseFormat =
@@ -68,7 +78,8 @@ export interface CompletionRequest extends Extra {
   model: string;
   /** The conversation. */
   messages: readonly Message[];
-  tools?: readonly Tool[];
+  /** What the model may call. One with a handler, or the id of a registered one, is run when it does, until there is an answer. */
+  tools?: readonly (Tool | AnyTool | string)[];
   tool_choice?: ToolChoice;
   parallel_tool_calls?: boolean;
   response_format?: ResponseFormat;
@@ -211,6 +222,46 @@ export interface Completion {
   request_id: string;
   timing: Timing;
   trace?: Trace;
+  /** What the call's tool loop did, where it had tools with handlers. */
+  tool_run?: ToolRun;
+}
+
+/** A tool loop, beside the answer it ended with: whose cost, usage, attempts and times are those of all turns together. */
+export interface ToolRun {
+  /** Every answer that was asked of the model, in order. */
+  turns: ToolTurn[];
+  /** Every tool call, in the order in which the model made them; absent when there was none. */
+  calls?: ToolCallRecord[];
+  /** What was added to the request's messages, the last answer included: ready to go on with. */
+  messages: Message[];
+}
+
+/** One answer of the model's within a tool loop, with what it cost by itself. */
+export interface ToolTurn {
+  request_id: string;
+  response_model?: string;
+  finish_reason: FinishReason;
+  usage: Usage;
+  cost: Cost;
+  cache: CacheOutcome;
+  attempts?: Attempt[];
+  timing: Timing;
+  trace?: Trace;
+}
+
+export type ToolOutcome = "ok" | "unknown_tool" | "invalid_input" | "denied" | "failed" | "timeout" | "invalid_output" | (string & {});
+
+/** One tool call and what came of it. */
+export interface ToolCallRecord {
+  turn: number;
+  id: string;
+  name: string;
+  tool_id?: string;
+  input?: unknown;
+  outcome: ToolOutcome;
+  output?: unknown;
+  error?: { type: string; message: string; path?: string };
+  duration_us: number;
 }
 
 export interface Embedding {
@@ -246,6 +297,12 @@ export type StreamEvent =
   | { type: "usage"; usage: Usage; raw?: unknown }
   | { type: "finish"; reason: FinishReason; raw?: string }
   | { type: "extra"; fields: Extra }
+  /** A further turn of a tool loop begins: its parts are numbered anew, and the answer is the last turn's. */
+  | { type: "turn"; turn: number }
+  /** A tool's handler begins. */
+  | { type: "tool_started"; turn: number; id: string; name: string; input: unknown }
+  /** What came of a tool call. */
+  | ({ type: "tool_result" } & ToolCallRecord)
   | { type: "end"; completion: Completion };
 
 export interface ModelInfo {

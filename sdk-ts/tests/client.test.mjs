@@ -272,10 +272,10 @@ test("types have the core's names, no more and no less", () => {
     return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??:/gm)].map(([, field]) => field);
   };
   const types = source("types.ts");
-  for (const name of ["EmbeddingResponse", "Embedding", "Usage", "Cost", "CacheOutcome", "Attempt", "Timing", "Trace", "TraceStep", "Stats", "TokenCount", "ModelInfo", "Health"]) {
+  for (const name of ["EmbeddingResponse", "Embedding", "Usage", "Cost", "CacheOutcome", "Attempt", "Timing", "Trace", "TraceStep", "ToolRun", "ToolTurn", "ToolCallRecord", "Stats", "TokenCount", "ModelInfo", "Health"]) {
     assert.deepEqual(fields(types, name).sort(), native.fieldNames(name).sort(), name);
   }
-  const answer = [...native.fieldNames("Answer"), "cost", "cache", "attempts", "request_id", "timing", "trace"];
+  const answer = [...native.fieldNames("Answer"), "cost", "cache", "attempts", "request_id", "timing", "trace", "tool_run"];
   assert.deepEqual(fields(types, "Completion").sort(), answer.sort());
   assert.deepEqual(fields(source("errors.ts"), "ErrorFields").sort(), native.fieldNames("Error").sort());
   const options = source("options.ts");

@@ -1,9 +1,12 @@
 // What type checkers say to programs: this compiles, and each line marked so does not.
+import { z } from "zod";
 import {
   createClient,
+  mcpTool,
   OssaiError,
   RateLimitedError,
   toMessage,
+  tool,
   usd,
   type CallOptions,
   type ClientOptions,
@@ -74,4 +77,47 @@ export async function program(): Promise<string> {
   }
   const code: ErrorCode = "rate_limited";
   return [wrong, misspelt, role, total, dollars, money, web, final, vectors, kept, parts, code].join();
+}
+
+const weather = tool({
+  name: "weather",
+  input: z.object({ city: z.string(), days: z.number().default(1) }),
+  output: z.object({ sky: z.string() }),
+  handler: async ({ city, days }, { signal, toolCallId }) => {
+    const text: string = city + toolCallId;
+    const number: number = days;
+    return { sky: signal.aborted ? text : String(number) };
+  },
+});
+tool({
+  name: "wrong",
+  output: z.object({ sky: z.string() }),
+  // @ts-expect-error the handler returns another type
+  handler: () => ({ sky: 7 }),
+});
+class Files {
+  @mcpTool({ input: z.object({ path: z.string() }), capabilities: ["read"] })
+  read({ path }: { path: string }): string {
+    return path;
+  }
+
+  // @ts-expect-error the schema gives the method no number
+  @mcpTool({ input: z.object({ path: z.string() }) })
+  remove({ path }: { path: number }): number {
+    return path;
+  }
+}
+export async function tools(): Promise<void> {
+  const client = createClient();
+  client.tools.register(weather, new Files());
+  const answer = await client.complete(
+    { ...request, tools: [weather, "read", { name: "other" }] },
+    { maxTurns: 3, approve: ({ name }) => name !== "remove" || "not now", onToolError: "fail" },
+  );
+  const turns: number | undefined = answer.tool_run?.turns.length;
+  const outcome: string | undefined = answer.tool_run?.calls?.[0]?.outcome;
+  for await (const event of client.stream({ ...request, tools: [weather] })) {
+    if (event.type === "tool_result") void (event.outcome + event.name);
+  }
+  void [turns, outcome];
 }

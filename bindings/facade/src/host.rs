@@ -125,6 +125,24 @@ impl HostCalls {
         input: Box<RawValue>,
         timeout: Duration,
     ) -> Result<HostResult> {
+        let question = self.question(queue, call, kind, name, tool_call_id, input, timeout);
+        tokio::time::timeout(timeout, question)
+            .await
+            .unwrap_or_else(|_| Err(Error::timeout("wait", "attempt")))
+    }
+
+    /// [`HostCalls::ask`] whose time somebody else keeps: the host is told it, and here it has no end.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) async fn question(
+        &self,
+        queue: &Queue,
+        call: CallId,
+        kind: HostCallKind,
+        name: &str,
+        tool_call_id: &str,
+        input: Box<RawValue>,
+        timeout: Duration,
+    ) -> Result<HostResult> {
         let id = HostCallId(next_id());
         let (sender, answer) = oneshot::channel();
         {
@@ -151,11 +169,9 @@ impl HostCalls {
             input,
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         }));
-        match tokio::time::timeout(timeout, answer).await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the client was closed")),
-            Err(_) => Err(Error::timeout("wait", "attempt")),
-        }
+        answer
+            .await
+            .map_err(|_| Error::new(ErrorKind::Cancelled, "the client was closed"))
     }
 
     /// The host's answer; false when nobody waits for it any more.

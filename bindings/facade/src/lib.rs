@@ -38,6 +38,7 @@ mod queue;
 mod reply;
 mod session;
 mod sync;
+mod tools;
 mod wake;
 
 pub use credential::Callbacks;
@@ -49,4 +50,5 @@ pub use process::{after_fork_in_child, configure_threads, generation, shutdown};
 pub use queue::Queue;
 pub use reply::Reply;
 pub use session::{Begin, CallId, Session};
+pub use tools::ToolPlan;
 pub use wake::{Parker, PipeWake, Wake, pipe};

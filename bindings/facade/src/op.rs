@@ -7,8 +7,7 @@ use ossai::client::config::without_value;
 use ossai::cost::{ModelKind, ModelQuery, ModelSort, PriceContext};
 use ossai::tokens::{self, Encoding};
 use ossai::{
-    CallOptions, Client, CompletionRequest, CompletionStream, EmbeddingRequest, Error,
-    EstimateOptions, Result,
+    CallOptions, Client, CompletionRequest, EmbeddingRequest, Error, EstimateOptions, Result,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +15,7 @@ use serde_json::json;
 
 use crate::call::Running;
 use crate::reply::Reply;
+use crate::tools::{Asker, Events, ToolPlan};
 
 /// What can be asked of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +103,15 @@ pub enum Work {
     Complete(Arc<CompletionRequest>, Arc<CallOptions>),
     /// [`Op::Stream`]: request, options, and the credit in events it starts with; none is without limit.
     Stream(Arc<CompletionRequest>, Arc<CallOptions>, Option<u32>),
+    /// [`Op::Complete`] with tools whose handlers the host has.
+    CompleteWithTools(Arc<CompletionRequest>, Arc<CallOptions>, Arc<ToolPlan>),
+    /// [`Op::Stream`] with tools whose handlers the host has.
+    StreamWithTools(
+        Arc<CompletionRequest>,
+        Arc<CallOptions>,
+        Option<u32>,
+        Arc<ToolPlan>,
+    ),
     /// [`Op::Embed`].
     Embed(Arc<EmbeddingRequest>, Arc<CallOptions>),
     /// [`Op::Models`].
@@ -222,13 +231,27 @@ pub struct CloseRequest {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// Options of a stream: a call's, and the credit it starts with.
-fn split_credit(json: &str) -> Result<(CallOptions, Option<u32>)> {
-    if !json.contains("\"credit\"") {
-        return Ok((read("options", json)?, None));
+/// What stands among a call's options beside the core's own.
+#[derive(Default)]
+struct Beside {
+    /// The credit a stream starts with.
+    credit: Option<u32>,
+    tools: Option<Arc<ToolPlan>>,
+}
+
+/// Reads a call's options, and what stands beside them.
+fn split_options(json: &str, streamed: bool) -> Result<(Arc<CallOptions>, Beside)> {
+    let beside = json.contains("\"tools\"") || (streamed && json.contains("\"credit\""));
+    if !beside {
+        return Ok((read("options", json)?, Beside::default()));
     }
     let mut options: serde_json::Map<String, serde_json::Value> = read("options", json)?;
-    let credit = match options.remove("credit") {
+    let credit = if streamed {
+        options.remove("credit")
+    } else {
+        None
+    };
+    let credit = match credit {
         None | Some(serde_json::Value::Null) => None,
         Some(credit) => Some(
             credit
@@ -237,8 +260,13 @@ fn split_credit(json: &str) -> Result<(CallOptions, Option<u32>)> {
                 .ok_or_else(|| Error::invalid("options.credit", "expected 0 to 4294967295"))?,
         ),
     };
+    let tools = match options.remove("tools") {
+        None | Some(serde_json::Value::Null) => None,
+        Some(serde_json::Value::Object(plan)) => Some(Arc::new(ToolPlan::from_map(plan)?)),
+        Some(_) => return Err(Error::invalid("options.tools", "expected an object")),
+    };
     let options = read("options", &serde_json::Value::Object(options).to_string())?;
-    Ok((options, credit))
+    Ok((options, Beside { credit, tools }))
 }
 
 /// Reads JSON; the error names the path beneath `root` and repeats no value. A request's own paths have no root.
@@ -275,10 +303,21 @@ impl Work {
             read::<Nothing>("options", options)?;
         }
         Ok(match op {
-            Op::Complete => Self::Complete(read("", request)?, read("options", options)?),
+            Op::Complete => {
+                let (options, beside) = split_options(options, false)?;
+                let request = read("", request)?;
+                match beside.tools {
+                    None => Self::Complete(request, options),
+                    Some(tools) => Self::CompleteWithTools(request, options, tools),
+                }
+            }
             Op::Stream => {
-                let (options, credit) = split_credit(options)?;
-                Self::Stream(read("", request)?, Arc::new(options), credit)
+                let (options, beside) = split_options(options, true)?;
+                let request = read("", request)?;
+                match beside.tools {
+                    None => Self::Stream(request, options, beside.credit),
+                    Some(tools) => Self::StreamWithTools(request, options, beside.credit, tools),
+                }
             }
             Op::Embed => Self::Embed(read("", request)?, read("options", options)?),
             Op::Lookup => Self::Lookup(read("", request)?, read("options", options)?),
@@ -302,7 +341,7 @@ impl Work {
     /// The credit a stream starts with.
     pub(crate) fn credit(&self) -> Option<u32> {
         match self {
-            Self::Stream(_, _, credit) => *credit,
+            Self::Stream(_, _, credit) | Self::StreamWithTools(_, _, credit, _) => *credit,
             _ => None,
         }
     }
@@ -311,7 +350,7 @@ impl Work {
 /// What an asynchronous operation gives.
 pub(crate) enum Answer {
     Reply(Reply),
-    Stream(Box<CompletionStream>),
+    Stream(Events),
     /// The client is closed: whether nothing went on upstream any more, and what is left of the patience for answers that
     /// are on their way to their hosts. Calls that are still under way then end.
     Closed {
@@ -330,7 +369,7 @@ pub(crate) enum Carried {
 
 impl Work {
     /// Carries the operation out, or says how.
-    pub(crate) fn carry(self, client: &Client) -> Result<Carried> {
+    pub(crate) fn carry(self, client: &Client, asker: impl FnOnce() -> Asker) -> Result<Carried> {
         let client = client.clone();
         Ok(match self {
             Self::Complete(request, options) => later(async move {
@@ -339,8 +378,22 @@ impl Work {
             }),
             Self::Stream(request, options, _) => later(async move {
                 let stream = client.stream_with(request, options).await?;
-                Ok(Answer::Stream(Box::new(stream)))
+                Ok(Answer::Stream(Events::Plain(Box::new(stream))))
             }),
+            Self::CompleteWithTools(request, options, tools) => {
+                let client = tools.client(&client, &asker())?;
+                later(async move {
+                    let answer = client.complete_with(request, options).await?;
+                    Ok(Answer::Reply(Reply::Completion(Box::new(answer))))
+                })
+            }
+            Self::StreamWithTools(request, options, _, tools) => {
+                let client = tools.client(&client, &asker())?;
+                later(async move {
+                    let stream = client.stream_with(request, options).await?;
+                    Ok(Answer::Stream(Events::Loop(Box::new(stream))))
+                })
+            }
             Self::Embed(request, options) => later(async move {
                 let answer = client.embed_with(request, options).await?;
                 Ok(Answer::Reply(Reply::Embedding(Box::new(answer))))

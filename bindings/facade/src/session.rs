@@ -16,6 +16,7 @@ use crate::op::{Answer, Carried, Op, Work};
 use crate::process::{Close, Process, generation};
 use crate::queue::Queue;
 use crate::reply::Reply;
+use crate::tools::Asker;
 
 /// Names a call under way; never used twice in a process, below 2⁵³.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,9 +136,15 @@ impl Session {
         let process = Process::current()?;
         process.check_open()?;
         let credit = work.credit().map(|credit| Arc::new(Credit::new(credit)));
-        match work.carry(&inner.client)? {
+        let id = CallId(next_id());
+        let asker = || Asker {
+            hosts: Arc::clone(&inner.hosts),
+            queue: queue.clone(),
+            call: id,
+        };
+        match work.carry(&inner.client, asker)? {
             Carried::Now(reply) => Ok(Begin::Ready(Ok(reply))),
-            Carried::Later(running) => inner.launch(process, running, credit, queue),
+            Carried::Later(running) => inner.launch(process, id, running, credit, queue),
         }
     }
 
@@ -210,6 +217,7 @@ impl Inner {
     fn launch(
         self: &Arc<Self>,
         process: &'static Process,
+        id: CallId,
         mut running: Running,
         credit: Option<Arc<Credit>>,
         queue: &Queue,
@@ -224,7 +232,7 @@ impl Inner {
                 return Ok(Begin::Ready(Ok(call::closed(true))));
             }
             Poll::Ready(Ok(Answer::Stream(stream))) if stream.is_whole() => {
-                return Ok(Begin::Ready(Ok(call::all_ready(*stream))));
+                return Ok(Begin::Ready(Ok(call::all_ready(stream))));
             }
             Poll::Ready(Ok(answer)) => Box::pin(async move { Ok(answer) }) as Running,
         };
@@ -232,7 +240,6 @@ impl Inner {
             let weak: Weak<Inner> = Arc::downgrade(self);
             process.register(weak);
         });
-        let id = CallId(next_id());
         self.calls.start(id, || {
             let live = process.enter();
             let task = call::drive(Arc::clone(self), id, queue.clone(), credit.clone(), running);
@@ -316,7 +323,11 @@ mod tests {
         let process = Process::current().expect("a generation");
         let parker = Arc::new(Parker::default());
         let queue = Queue::new(Arc::clone(&parker));
-        let launch = |running| inner.launch(process, running, None, &queue).expect("begun");
+        let launch = |running| {
+            inner
+                .launch(process, CallId(next_id()), running, None, &queue)
+                .expect("begun")
+        };
 
         let at_once = launch(Box::pin(async { panic!("on the caller's thread") }));
         let Begin::Ready(Err(error)) = at_once else {

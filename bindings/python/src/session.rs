@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ossai::{CallOptions, CompletionRequest, Error, Result};
-use ossai_facade::{Begin, CallId, Callbacks, Event, HostCallId, Op, Parker, Queue, Work};
+use ossai_facade::{
+    Begin, CallId, Callbacks, Event, HostCallId, Op, Parker, Queue, ToolPlan, Work,
+};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -46,7 +48,9 @@ impl Session {
             .map_err(|error| failure::raised(py, &error))
     }
 
-    /// Begins an operation: its answer, or the id under which it comes to the queue.
+    /// Begins an operation: its answer, or the id under which it comes to the queue. `tools` is the document of the tools
+    /// whose handlers the program has (`options.tools` of the contract), for `complete` and `stream`.
+    #[pyo3(signature = (op, request, options, queue, tools=None))]
     fn begin<'py>(
         &self,
         py: Python<'py>,
@@ -54,8 +58,13 @@ impl Session {
         request: &Bound<'py, PyAny>,
         options: &Bound<'py, PyAny>,
         queue: &LoopQueue,
+        tools: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        match self.start(op, request, options, &queue.queue) {
+        let begun = match work(op, request, options).and_then(|work| with_tools(work, tools)) {
+            Ok(work) => self.0.begin_work(work, &queue.queue),
+            Err(error) => Begin::Ready(Err(error)),
+        };
+        match begun {
             Begin::Ready(Ok(reply)) => queue::reply(py, reply),
             Begin::Ready(Err(error)) => Err(failure::raised(py, &error)),
             Begin::Pending(id) => Ok(id.0.into_pyobject(py)?.into_any()),
@@ -166,6 +175,19 @@ fn work(op: &str, request: &Bound<'_, PyAny>, options: &Bound<'_, PyAny>) -> Res
             Work::read(op, &text("", request)?, &text("options", options)?)?
         }
     })
+}
+
+/// The same operation with tools of the program's.
+fn with_tools(work: Work, tools: Option<&str>) -> Result<Work> {
+    let Some(tools) = tools else { return Ok(work) };
+    let tools = Arc::new(ToolPlan::read(tools)?);
+    match work {
+        Work::Complete(request, options) => Ok(Work::CompleteWithTools(request, options, tools)),
+        Work::Stream(request, options, credit) => {
+            Ok(Work::StreamWithTools(request, options, credit, tools))
+        }
+        _ => Err(Error::invalid("tools", "only of `complete` and `stream`")),
+    }
 }
 
 /// Where a waiting thread gets its events.

@@ -6,7 +6,7 @@
 //! | to the adapter | its answer |
 //! |---|---|
 //! | `{"id", "do": "open", "config"}` | `{"id", "ok": null}`, after which the client is named by this id, or `{"id", "error": fields}` |
-//! | `{"id", "do": "call", "client", "op", "request", "options"}` | `{"id", "ok": answer}` or `{"id", "error": fields}`; before it, for a stream, `{"id", "event"}` for each event |
+//! | `{"id", "do": "call", "client", "op", "request", "options", "tools"}`, `tools` null or as in cases with the waits in real time | `{"id", "ok": answer}` or `{"id", "error": fields}`; before it, for a stream, `{"id", "event"}` for each event |
 //! | `{"id", "do": "next"}` | the adapter takes no event out of its stream before it has this for the one before |
 //! | `{"id", "do": "cancel"}` | cancels that call in the language's own way; no answer |
 //! | `{"id", "do": "stats", "client"}`, `{"id", "do": "close", "client"}` | `{"id", "ok": …}` |
@@ -129,6 +129,7 @@ impl Adapter {
             "op": call.op,
             "request": call.request,
             "options": call.options,
+            "tools": call.tools,
         }))
         .answer(Some(events))
         .await

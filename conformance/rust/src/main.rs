@@ -6,6 +6,7 @@
 
 mod adapter;
 mod compare;
+mod tools;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -149,6 +150,24 @@ impl Client for Open {
         };
         let options: CallOptions = typed("options", &call.options)?;
         let failed = |error: Error| fields(&error);
+        if let Some(tools) = &call.tools {
+            let client = tools::client(client, tools)?;
+            let request: CompletionRequest = typed("", &call.request)?;
+            if call.op == Op::Complete {
+                let answer = client.complete_with(request, options).await;
+                return value(answer.map_err(failed)?);
+            }
+            let mut stream = client.stream_with(request, options).await.map_err(failed)?;
+            let mut answer = Value::Null;
+            while let Some(event) = stream.next().await {
+                let event = event.map_err(failed)?;
+                if let StreamEvent::End { completion } = &event {
+                    answer = value(completion)?;
+                }
+                events.event(value(&event)?).await;
+            }
+            return Ok(answer);
+        }
         match call.op {
             Op::Complete => {
                 let request: CompletionRequest = typed("", &call.request)?;

@@ -149,6 +149,9 @@ impl Fold {
                     .extra
                     .extend(fields.iter().map(|(k, v)| (k.clone(), v.clone())));
             }
+            // The answer of a tool loop is its last turn's.
+            StreamEvent::Turn { .. } => *self = Self::new(),
+            StreamEvent::ToolStarted { .. } | StreamEvent::ToolResult(_) => {}
             StreamEvent::End { completion } => {
                 self.end = Some(completion.clone());
             }

@@ -393,6 +393,7 @@ impl Core {
                 ..Timing::default()
             },
             trace: call.traced(),
+            tool_run: None,
         }
     }
 
@@ -580,6 +581,7 @@ impl Core {
                 ..answer.timing
             },
             trace: call.traced(),
+            tool_run: None,
         }
     }
 

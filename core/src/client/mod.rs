@@ -256,6 +256,10 @@ impl Client {
         }
     }
 
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// The configuration; credentials in it cannot be printed.
     #[must_use]
     pub fn config(&self) -> &Config {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    Content, Cost, Extra, Message, NanoUsd, Part, ReasoningPart, Role, ToolCall, Trace, Usage,
+    Content, Cost, Extra, Message, NanoUsd, Part, ReasoningPart, Role, ToolCall, ToolRun, Trace,
+    Usage,
 };
 
 /// A finished answer, with what it cost and how it came about.
@@ -34,6 +35,9 @@ pub struct Completion {
     /// Why the call came out as it did, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<Box<Trace>>,
+    /// What the call's tool loop did, where the call had tools with handlers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_run: Option<Box<ToolRun>>,
 }
 
 impl std::ops::Deref for Completion {

@@ -4,7 +4,7 @@ use super::RawJson;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Completion, Extra, FinishReason, Usage};
+use super::{Completion, Extra, FinishReason, ToolCallRecord, Usage};
 
 /// One event of a streamed completion.
 ///
@@ -103,6 +103,24 @@ pub enum StreamEvent {
         /// The fields; later ones replace earlier ones of the same name.
         fields: Extra,
     },
+    /// A further turn of a tool loop begins: its parts are numbered anew, and the answer is the last turn's.
+    Turn {
+        /// Which turn, from 2: the first begins with the stream.
+        turn: u32,
+    },
+    /// A tool's handler begins: the arguments fit and the call is approved.
+    ToolStarted {
+        /// The turn whose answer made the call.
+        turn: u32,
+        /// The model's id of the call.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// The arguments.
+        input: Value,
+    },
+    /// What came of a tool call. Calls of one turn end in any order.
+    ToolResult(ToolCallRecord),
     /// The end, with the whole answer: what `complete` would have returned.
     End {
         /// The answer.

@@ -14,6 +14,7 @@ mod money;
 mod options;
 mod raw;
 mod request;
+mod tool_run;
 mod trace;
 mod usage;
 
@@ -32,6 +33,7 @@ pub use raw::RawJson;
 pub use request::{
     CompletionRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolDefinition,
 };
+pub use tool_run::{ToolCallRecord, ToolFailure, ToolOutcome, ToolRun, ToolTurn};
 pub use trace::{MAX_STEPS, Trace, TraceStep};
 pub use usage::{Cost, CostStatus, Usage};
 

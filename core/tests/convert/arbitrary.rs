@@ -404,6 +404,7 @@ impl Gen {
             request_id: self.text(),
             timing: self.timing(),
             trace: self.option(|g| Box::new(g.trace())),
+            tool_run: None,
         }
     }
 

@@ -75,9 +75,15 @@ from ._native import (
     Timing,
     ToolCall,
     ToolCallDelta,
+    ToolCallRecord,
     ToolCallStart,
+    ToolResult,
+    ToolRun,
+    ToolStarted,
+    ToolTurn,
     Trace,
     TraceStep,
+    TurnEvent,
     Usage,
     UsageEvent,
     configure_threads,
@@ -87,6 +93,7 @@ from ._results import Estimate, Explanation, Health, ModelInfo, Span, Stats, Tok
 if TYPE_CHECKING:
     from ._async import AsyncClient, AsyncStream
     from ._native import OutputPart, StreamEvent
+    from ._tools import RunnableTool, ToolContext, tool
     from ._types import (
         CacheOptions,
         CallOptions,
@@ -154,6 +161,7 @@ __all__ = [
     "RefusalPart",
     "RequestTooLargeError",
     "ResponseTooLargeError",
+    "RunnableTool",
     "ShuttingDownError",
     "Span",
     "Stats",
@@ -170,12 +178,19 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolCallRecord",
     "ToolCallStart",
     "ToolChoice",
+    "ToolContext",
+    "ToolResult",
+    "ToolRun",
+    "ToolStarted",
+    "ToolTurn",
     "Trace",
     "TraceStep",
     "TransportInterruptedError",
     "Truncated",
+    "TurnEvent",
     "UnexpectedContentTypeError",
     "UnsupportedError",
     "UpstreamError",
@@ -183,10 +198,17 @@ __all__ = [
     "UsageEvent",
     "VersionIncompatibleError",
     "configure_threads",
+    "tool",
 ]
 
 #: Imported when they are first asked for: asyncio and typing are slow to import, and not every program wants them.
-_LATER = {"AsyncClient": "_async", "AsyncStream": "_async"}
+_LATER = {
+    "AsyncClient": "_async",
+    "AsyncStream": "_async",
+    "RunnableTool": "_tools",
+    "ToolContext": "_tools",
+    "tool": "_tools",
+}
 _TYPES = frozenset(
     {
         "CacheOptions",
@@ -218,6 +240,9 @@ def __getattr__(name: str) -> object:
             | UsageEvent
             | FinishEvent
             | ExtraEvent
+            | TurnEvent
+            | ToolStarted
+            | ToolResult
             | StreamEnd
         )
     elif name == "OutputPart":

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
-from ._call import NOTHING, Base, arguments, record
-from ._errors import InvalidStateError
+from ._call import NOTHING, Base, arguments, may_have_tools, record
+from ._errors import InvalidStateError, OssaiError
 from ._home import Home, Inbox, Waiter, here
 from ._results import Health, ModelInfo
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import _native
     from ._credentials import Credential, Fetch
     from ._native import Completion, EmbeddingResponse, StreamEvent
+    from ._tools import Runner
     from ._types import (
         CompletionKeywords,
         CompletionRequest,
@@ -61,15 +62,49 @@ class AsyncClient(Base):
 
     async def complete(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> Completion:
         """Asks for a completion and waits for the whole answer. An answer out of memory does not yield to the loop."""
-        answer = await self._call("complete", *arguments(request, keywords))
+        if may_have_tools(request, keywords):
+            answer = await self._complete_with_tools(request, keywords)
+        else:
+            answer = await self._call("complete", *arguments(request, keywords))
         if answer.attempts:
             record("complete", answer)
         return cast("Completion", answer)
+
+    async def _complete_with_tools(self, request: Any, keywords: Any) -> Any:
+        from ._tools import Runner, planned
+
+        request, keywords, plan = planned(request, keywords)
+        if plan is None:
+            return await self._call("complete", *arguments(request, keywords))
+        self._home = home = here(self._home)
+        session = self._session
+        runner = Runner(session, plan)
+        answer = session.begin("complete", *arguments(request, keywords), home.queue, plan.document)
+        if type(answer) is not int:
+            return answer
+        home.tools[answer] = runner
+        try:
+            return await home.answer(session, answer)
+        except OssaiError as error:
+            cause = runner.cause(error)
+            if cause is None:
+                raise
+            raise error from cause
+        finally:
+            home.leave(answer)
 
     def stream(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> AsyncStream:
         """Asks for a completion as a stream of events; leaving the stream early cancels it. Begins at once."""
         self._home = home = here(self._home)
         session = self._session
+        if may_have_tools(request, keywords):
+            from ._tools import Runner, planned
+
+            request, keywords, plan = planned(request, keywords)
+            if plan is not None:
+                runner = Runner(session, plan)
+                begun = session.begin("stream", *arguments(request, keywords), home.queue, plan.document)
+                return AsyncStream(home, session, begun, runner)
         return AsyncStream(home, session, session.begin("stream", *arguments(request, keywords), home.queue))
 
     async def embed(
@@ -117,8 +152,9 @@ class AsyncStream(AsyncIterator["StreamEvent"]):
     cancelling the task that waits, dropping it) cancels the call and closes its connection unless others share it.
     """
 
-    def __init__(self, home: Home, session: _native.Session, begun: int | list[Any]) -> None:
+    def __init__(self, home: Home, session: _native.Session, begun: int | list[Any], runner: Runner | None = None) -> None:
         self._completion: Completion | None = None
+        self._runner = runner
         self._taken = 0
         self._home = home
         self._session = session
@@ -126,6 +162,8 @@ class AsyncStream(AsyncIterator["StreamEvent"]):
         if isinstance(begun, int):
             self._call = begun
             self._inbox = home.waiting[begun] = Inbox(deque(), False)
+            if runner is not None:
+                home.tools[begun] = runner
         else:
             self._inbox = Inbox(deque(begun), True)
 
@@ -137,7 +175,11 @@ class AsyncStream(AsyncIterator["StreamEvent"]):
         while not inbox.ready:
             if inbox.error is not None:
                 error, inbox.error = inbox.error, None
-                raise error
+                self._leave()
+                cause = None if self._runner is None else self._runner.cause(error)
+                if cause is None:
+                    raise error
+                raise error from cause
             if inbox.ended or self._call is None:
                 raise StopAsyncIteration
             await self._more(self._call)
@@ -145,6 +187,7 @@ class AsyncStream(AsyncIterator["StreamEvent"]):
         event: StreamEvent = inbox.ready.popleft()
         if event.type == "end":
             self._completion = event.completion
+            self._leave()
             if event.completion.attempts:
                 record("stream", event.completion)
         return event
@@ -164,9 +207,14 @@ class AsyncStream(AsyncIterator["StreamEvent"]):
 
         await self._home.park(put, self._end)
 
+    def _leave(self) -> None:
+        if self._runner is not None and self._call is not None:
+            self._home.leave(self._call)
+
     def _end(self) -> None:
         self._inbox.waiter = None
         self._inbox.ended = True
+        self._leave()
         if self._call is not None and self._home.waiting.pop(self._call, None) is not None:
             self._session.cancel(self._call)
 

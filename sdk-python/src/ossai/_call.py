@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._credentials import Credential, Fetch
     from ._types import CatalogKeywords, CompletionKeywords, CompletionRequest, EstimateKeywords
 
-__all__ = ["NOTHING", "Base", "arguments", "record"]
+__all__ = ["NOTHING", "Base", "arguments", "invalid", "mapping", "may_have_tools", "milliseconds", "record"]
 
 #: Names that are the client's own and never sent; every other keyword is the request's.
 OPTIONS = frozenset(_native.field_names("CallOptions"))
@@ -25,16 +25,16 @@ OPTIONS = frozenset(_native.field_names("CallOptions"))
 NOTHING: dict[str, Any] = {}
 
 
-def _invalid(field: str, expected: str) -> _errors.OssaiError:
+def invalid(field: str, expected: str) -> _errors.OssaiError:
     message = f"{field}: {expected}"
     fields = {"kind": "invalid_request", "message": message, "retriable": False, "field": field, "billed": "no"}
     return _errors.from_fields(fields)
 
 
-def _milliseconds(seconds: Any) -> int:
+def milliseconds(seconds: Any, field: str = "options.timeout") -> int:
     """Seconds as whole milliseconds, rounded up: a time-out is never shorter than asked for."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or isnan(seconds) or seconds < 0:
-        raise _invalid("options.timeout", "expected seconds, 0 or more")
+        raise invalid(field, "expected seconds, 0 or more")
     return 2**63 if isinf(seconds) else ceil(seconds * 1000)
 
 
@@ -42,7 +42,7 @@ def _as_options(options: Any) -> Any:
     """A mapping of options with ``timeout`` in milliseconds."""
     if isinstance(options, Mapping) and "timeout" in options:
         changed = dict(cast("Mapping[str, Any]", options))
-        changed["timeout_ms"] = _milliseconds(changed.pop("timeout"))
+        changed["timeout_ms"] = milliseconds(changed.pop("timeout"))
         return changed
     return options
 
@@ -52,31 +52,50 @@ def arguments(request: Any, keywords: Any, own: frozenset[str] = OPTIONS) -> tup
     options: Any = _as_options(keywords.pop("options", NOTHING)) if keywords else NOTHING
     if keywords:
         if "timeout" in keywords:
-            keywords["timeout_ms"] = _milliseconds(keywords.pop("timeout"))
+            keywords["timeout_ms"] = milliseconds(keywords.pop("timeout"))
         named = [name for name in keywords if name in own]
         if named:
-            options = dict(_mapping("options", options))
+            options = dict(mapping("options", options))
             for name in named:
                 options[name] = keywords.pop(name)
         if "extra" in keywords:
-            extra = _mapping("extra", keywords.pop("extra"))
+            extra = mapping("extra", keywords.pop("extra"))
             keywords = {**extra, **keywords}
         if request is None:
             request = keywords
         elif keywords:
-            request = {**_mapping("request", request), **keywords}
+            request = {**mapping("request", request), **keywords}
         if type(request.get("messages")) is str:
             request = {**request, "messages": [{"role": "user", "content": request["messages"]}]}
+    if type(request) is dict and request.get("tools"):
+        tools: Any = cast("dict[str, Any]", request)["tools"]
+        if not all(type(one) is dict for one in tools):
+            from ._tools import definitions
+
+            request = {**request, "tools": definitions(tools)}
     return (NOTHING if request is None else request), options
 
 
-def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+def may_have_tools(request: Any, keywords: Mapping[str, Any]) -> bool:
+    """Whether a call may have tools with handlers; cheap, for every call asks."""
+    if "tools" in keywords or not LOOP.isdisjoint(keywords):
+        return True
+    return request is not None and bool(
+        cast("Mapping[str, Any]", request).get("tools") if isinstance(request, Mapping) else getattr(request, "tools", None)
+    )
+
+
+#: A tool loop's settings among a call's keywords.
+LOOP = frozenset({"max_turns", "max_parallel", "tool_timeout", "approval_timeout", "on_tool_error", "approve"})
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value)
     dump = getattr(value, "model_dump", None)
     if dump is not None:
         return cast("Mapping[str, Any]", dump())
-    raise _invalid(name, f"expected a mapping, found {type(value).__name__}")
+    raise invalid(name, f"expected a mapping, found {type(value).__name__}")
 
 
 def record(op: str, answer: Any) -> None:
@@ -214,12 +233,12 @@ def _document(config: Mapping[str, Any] | str | None, changes: Mapping[str, Any]
         try:
             config = cast("Mapping[str, Any]", json.loads(config))
         except ValueError as error:
-            raise _invalid("config", f"expected a JSON document: {error}") from error
-    document = {**(_mapping("config", config) if config is not None else {}), **changes}
+            raise invalid("config", f"expected a JSON document: {error}") from error
+    document = {**(mapping("config", config) if config is not None else {}), **changes}
     if "timeout" in document:
-        total = _milliseconds(document.pop("timeout"))
+        total = milliseconds(document.pop("timeout"))
         document["timeouts"] = {**document.get("timeouts", {}), "total_ms": total}
     try:
         return json.dumps(document, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise _invalid("config", f"expected values JSON can hold: {error}") from error
+        raise invalid("config", f"expected values JSON can hold: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from ._call import NOTHING, Base, arguments, record
+from ._call import NOTHING, Base, arguments, may_have_tools, record
 from ._results import Health, ModelInfo
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         EmbeddingKeywords,
         EmbeddingRequest,
     )
+    from ._waiting import Waiting
 
 __all__ = ["Client", "Stream"]
 
@@ -51,13 +52,22 @@ class Client(Base):
 
     def complete(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> Completion:
         """Asks for a completion and waits for the whole answer; a KeyboardInterrupt cancels it."""
-        answer = self._session.call("complete", *arguments(request, keywords))
+        if may_have_tools(request, keywords):
+            from ._waiting import complete
+
+            answer = complete(self._session, request, keywords)
+        else:
+            answer = self._session.call("complete", *arguments(request, keywords))
         if answer.attempts:
             record("complete", answer)
         return cast("Completion", answer)
 
     def stream(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> Stream:
         """Asks for a completion as a stream of events; leaving the stream early cancels it."""
+        if may_have_tools(request, keywords):
+            from ._waiting import stream
+
+            return stream(self._session, request, keywords)
         return Stream(self._session.stream(*arguments(request, keywords)))
 
     def embed(self, request: EmbeddingRequest | None = None, /, **keywords: Unpack[EmbeddingKeywords]) -> EmbeddingResponse:
@@ -101,7 +111,7 @@ class Stream(Iterator["StreamEvent"]):
     it) cancels the call and closes its connection unless others share it.
     """
 
-    def __init__(self, native: _native.Stream) -> None:
+    def __init__(self, native: _native.Stream | Waiting) -> None:
         self._native = native
         self._completion: Completion | None = None
 
@@ -109,7 +119,7 @@ class Stream(Iterator["StreamEvent"]):
         return self
 
     def __next__(self) -> StreamEvent:
-        event = next(self._native)
+        event: StreamEvent = self._native.__next__()
         if event.type == "end":
             self._completion = event.completion
             if event.completion.attempts:

@@ -18,7 +18,10 @@ from ._errors import InvalidStateError
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
+
+    from ._tools import Runner, ToolContext
 
 __all__ = ["Home", "Inbox", "here"]
 
@@ -58,6 +61,9 @@ class Home:
         self.queue = _native.LoopQueue(descriptor)
         self.generation = _process.generation()
         self.waiting: dict[int, Waiter | Inbox] = {}
+        #: Who carries out the tool calls of which call, and of which host call.
+        self.tools: dict[int, Runner] = {}
+        self._asked: dict[int, Runner] = {}
         self._hits = 0
         if descriptor:
             os.set_blocking(self.queue.fileno(), False)
@@ -113,6 +119,31 @@ class Home:
                     inbox.ended = kind == 3
                     inbox.ready.extend(payload)
                     inbox.wake()
+            elif kind == 4:
+                runner = self.tools.get(call)
+                if runner is not None:
+                    self._asked[payload["id"]] = runner
+                    runner.ask(payload, self)
+            elif kind == 5:
+                runner = self._asked.pop(call, None)
+                if runner is not None:
+                    runner.cancel(call)
+
+    def leave(self, call: int) -> None:
+        """A call with tools is over."""
+        runner = self.tools.pop(call, None)
+        if runner is not None:
+            for asked in [asked for asked, other in self._asked.items() if other is runner]:
+                del self._asked[asked]
+            runner.end()
+
+    def spawn(self, variables: Context, context: ToolContext, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begins a handler as a task of the loop's."""
+        raise NotImplementedError
+
+    def run(self, awaitable: Any) -> Any:
+        """Waits in another thread for what a handler there returned to be awaited here."""
+        raise NotImplementedError
 
 
 class _AsyncioHome(Home):
@@ -120,6 +151,7 @@ class _AsyncioHome(Home):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
+        self._tasks: set[asyncio.Task[None]] = set()
         try:
             super().__init__(True)
             loop.add_reader(self.queue.fileno(), self.drain)
@@ -143,6 +175,25 @@ class _AsyncioHome(Home):
 
     async def _yield(self) -> None:
         await asyncio.sleep(0)
+
+    def spawn(self, variables: Context, context: ToolContext, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        loop = self._loop()
+        if loop is None:
+            return
+        task = variables.run(loop.create_task, work())
+        self._tasks.add(task)  # the loop holds its tasks weakly
+        task.add_done_callback(self._tasks.discard)
+        context._stop = task.cancel
+
+    def run(self, awaitable: Any) -> Any:
+        loop = self._loop()
+        if loop is None:
+            raise InvalidStateError("the event loop has ended")
+        return asyncio.run_coroutine_threadsafe(_of(awaitable), loop).result()
+
+
+async def _of(awaitable: Any) -> Any:
+    return await awaitable
 
 
 def _carry(home: weakref.ref[_AsyncioHome], queue: _native.LoopQueue, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
@@ -225,6 +276,24 @@ class _TrioHome(Home):
         import trio
 
         await trio.lowlevel.checkpoint()
+
+    def spawn(self, variables: Context, context: ToolContext, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        import trio
+
+        scope = trio.CancelScope()
+        context._stop = scope.cancel
+
+        async def run() -> None:
+            with scope:
+                await work()
+
+        trio.lowlevel.spawn_system_task(run, context=variables)
+
+    def run(self, awaitable: Any) -> Any:
+        import trio
+
+        token: Any = self._token
+        return trio.from_thread.run(_of, awaitable, trio_token=token)
 
 
 _asyncio_homes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _AsyncioHome] = weakref.WeakKeyDictionary()

@@ -182,6 +182,69 @@ class Timing(_Record):
     @property
     def overhead_us(self) -> int: ...
 
+ToolOutcome: TypeAlias = Literal["ok", "unknown_tool", "invalid_input", "denied", "failed", "timeout", "invalid_output"] | str
+
+@final
+class ToolRun(_Record):
+    """What a call's tool loop did, beside the answer it ended with."""
+
+    @property
+    def turns(self) -> list[ToolTurn]:
+        """Every answer that was asked of the model, in order."""
+    @property
+    def calls(self) -> list[ToolCallRecord]:
+        """Every tool call, in the order in which the model made them."""
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What was added to the request's messages, the last answer included: ready to go on with."""
+
+@final
+class ToolTurn(_Record):
+    """One answer of the model's within a tool loop, with what it cost by itself."""
+
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def response_model(self) -> str | None: ...
+    @property
+    def finish_reason(self) -> FinishReason: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def cost(self) -> Cost: ...
+    @property
+    def cache(self) -> CacheOutcome: ...
+    @property
+    def attempts(self) -> list[Attempt]: ...
+    @property
+    def timing(self) -> Timing: ...
+    @property
+    def trace(self) -> Trace | None: ...
+
+@final
+class ToolCallRecord(_Record):
+    """One tool call and what came of it."""
+
+    @property
+    def turn(self) -> int: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def tool_id(self) -> str | None: ...
+    @property
+    def input(self) -> Any: ...
+    @property
+    def outcome(self) -> ToolOutcome: ...
+    @property
+    def output(self) -> Any: ...
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """``type``, ``message`` and, for a value that does not fit its schema, ``path``."""
+    @property
+    def duration_us(self) -> int: ...
+
 @final
 class ToolCall(_Record):
     """A tool the model wants called; ``arguments`` is JSON text as the model wrote it."""
@@ -274,6 +337,9 @@ class Completion(_Record):
     def dropped_params(self) -> list[str]: ...
     @property
     def trace(self) -> Trace | None: ...
+    @property
+    def tool_run(self) -> ToolRun | None:
+        """What the call's tool loop did, where it had tools with handlers."""
     @property
     def extra(self) -> dict[str, Any]: ...
     def to_message(self) -> dict[str, Any]:
@@ -431,6 +497,36 @@ class ExtraEvent(_Event):
     def fields(self) -> dict[str, Any]: ...
 
 @final
+class TurnEvent(_Event):
+    """A further turn of a tool loop begins: its parts are numbered anew, and the answer is the last turn's."""
+
+    type: Literal["turn"]
+    @property
+    def turn(self) -> int: ...
+
+@final
+class ToolStarted(_Event):
+    """A tool's handler begins."""
+
+    type: Literal["tool_started"]
+    @property
+    def turn(self) -> int: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def input(self) -> Any: ...
+
+@final
+class ToolResult(_Event):
+    """What came of a tool call."""
+
+    type: Literal["tool_result"]
+    @property
+    def call(self) -> ToolCallRecord: ...
+
+@final
 class StreamEnd(_Event):
     """The end, with the whole answer: what ``complete`` would have returned."""
 
@@ -449,6 +545,9 @@ StreamEvent: TypeAlias = (
     | UsageEvent
     | FinishEvent
     | ExtraEvent
+    | TurnEvent
+    | ToolStarted
+    | ToolResult
     | StreamEnd
 )
 
@@ -477,7 +576,7 @@ class Session:
         queue: LoopQueue | None = None,
         credentials: list[tuple[str, str | None]] | None = None,
     ) -> Self: ...
-    def begin(self, op: str, request: Any, options: Any, queue: LoopQueue) -> Any: ...
+    def begin(self, op: str, request: Any, options: Any, queue: LoopQueue, tools: str | None = None) -> Any: ...
     def call(self, op: str, request: Any, options: Any) -> Any: ...
     def stream(self, request: Any, options: Any) -> Stream: ...
     def cancel(self, call: int) -> bool: ...

@@ -6,8 +6,11 @@ does not know go to the provider unchanged, in ``extra``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from ._tools import Approve, RunnableTool
 
 __all__ = [
     "AttemptDict",
@@ -149,7 +152,20 @@ class CompletionKeywords(CallKeywords, total=False):
     model: str
     #: The conversation; text alone is one message of the user's.
     messages: str | Sequence[Message | Mapping[str, Any] | Any]
-    tools: Sequence[Tool | Mapping[str, Any]]
+    #: What the model may call; a function, or a ``RunnableTool`` made of one, is called when it does, until there is an answer.
+    tools: Sequence[Tool | Mapping[str, Any] | RunnableTool | Callable[..., Any]]
+    #: Most answers asked of the model, when there are tools with handlers; 10 unless said otherwise.
+    max_turns: int
+    #: Most handlers at work at once; 8 unless said otherwise.
+    max_parallel: int
+    #: Seconds for each tool call; 30 unless said otherwise.
+    tool_timeout: float
+    #: Asked before each handler: True, False, or why not.
+    approve: Approve
+    #: Seconds for each approval; 600 unless said otherwise.
+    approval_timeout: float
+    #: What a handler raises is told to the model, or ends the call in ``CallbackError``.
+    on_tool_error: Literal["tell", "fail"]
     tool_choice: ToolChoice
     parallel_tool_calls: bool
     response_format: ResponseFormat

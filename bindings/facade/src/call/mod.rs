@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
-use ossai::{CompletionStream, Error, ErrorKind, Result, StreamEvent};
+use ossai::{Error, ErrorKind, Result, StreamEvent};
 
 use crate::event::Event;
 use crate::op::Answer;
 use crate::queue::Queue;
 use crate::reply::Reply;
 use crate::session::{CallId, Inner};
+use crate::tools::Events;
 use credit::Credit;
 
 /// An asynchronous operation, boxed so that it can move from the caller's thread to a task.
@@ -91,7 +92,7 @@ pub(crate) async fn drive(
                 Ok(Last::Reply(closed(idle && others.is_ok())))
             }
             Answer::Stream(stream) => {
-                let last = forward(id, &queue, credit.as_deref(), *stream).await?;
+                let last = forward(id, &queue, credit.as_deref(), stream).await?;
                 Ok(Last::Events(last))
             }
         }
@@ -130,7 +131,7 @@ async fn forward(
     id: CallId,
     queue: &Queue,
     credit: Option<&Credit>,
-    mut stream: CompletionStream,
+    mut stream: Events,
 ) -> Result<Vec<StreamEvent>> {
     let mut held = VecDeque::new();
     loop {
@@ -146,7 +147,7 @@ async fn forward(
                     return Err(Error::new(ErrorKind::Internal, lost));
                 }
             }
-            held.extend(stream.take_ready());
+            stream.take_ready(&mut held);
         }
         let count = held.len().min(room as usize);
         let events: Vec<StreamEvent> = held.drain(..count).collect();
@@ -167,6 +168,8 @@ pub(crate) fn closed(drained: bool) -> Reply {
 }
 
 /// A whole stream that is already there: a kept answer.
-pub(crate) fn all_ready(mut stream: CompletionStream) -> Reply {
-    Reply::Events(stream.take_ready().collect())
+pub(crate) fn all_ready(mut stream: Events) -> Reply {
+    let mut events = VecDeque::new();
+    stream.take_ready(&mut events);
+    Reply::Events(events.into())
 }

@@ -5,3 +5,4 @@ mod ending;
 mod hosts;
 mod streams;
 mod support;
+mod tools;

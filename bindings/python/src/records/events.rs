@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::show::Show;
-use super::types::Completion;
+use super::types::{Completion, ToolCallRecord};
 use crate::write;
 
 macro_rules! event_class {
@@ -87,6 +87,46 @@ event_class! {
     ExtraEvent: Extra { fields } = "extra"
 }
 
+event_class! {
+    /// A further turn of a tool loop begins: its parts are numbered anew.
+    TurnEvent: Turn { turn } = "turn"
+}
+event_class! {
+    /// A tool's handler begins.
+    ToolStarted: ToolStarted { turn, id, name, input } = "tool_started"
+}
+
+/// What came of a tool call: `call` is its record.
+#[pyclass(frozen, module = "ossai._native")]
+pub(crate) struct ToolResult(ToolCallRecord);
+
+#[pymethods]
+impl ToolResult {
+    #[classattr]
+    #[pyo3(name = "type")]
+    const TYPE: &'static str = "tool_result";
+
+    #[getter]
+    fn call(&self) -> ToolCallRecord {
+        self.0.clone()
+    }
+
+    /// The event as dicts, lists, strings and numbers.
+    fn model_dump<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        write::serialized(py, &StreamEvent::ToolResult((*self.0.0).clone()))
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other
+            .cast::<Self>()
+            .is_ok_and(|other| other.get().0.0 == self.0.0)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        super::shown("ToolResult", &self.model_dump(py)?)
+    }
+}
+
 /// The end, with the whole answer.
 #[pyclass(frozen, module = "ossai._native")]
 pub(crate) struct StreamEnd(Completion);
@@ -134,6 +174,11 @@ pub(crate) fn event(py: Python<'_>, event: StreamEvent) -> PyResult<Bound<'_, Py
         StreamEvent::Usage { .. } => Bound::new(py, UsageEvent(event))?.into_any(),
         StreamEvent::Finish { .. } => Bound::new(py, FinishEvent(event))?.into_any(),
         StreamEvent::Extra { .. } => Bound::new(py, ExtraEvent(event))?.into_any(),
+        StreamEvent::Turn { .. } => Bound::new(py, TurnEvent(event))?.into_any(),
+        StreamEvent::ToolStarted { .. } => Bound::new(py, ToolStarted(event))?.into_any(),
+        StreamEvent::ToolResult(call) => {
+            Bound::new(py, ToolResult(ToolCallRecord::from(call)))?.into_any()
+        }
         StreamEvent::End { completion } => {
             Bound::new(py, StreamEnd(Completion::from(*completion)))?.into_any()
         }
@@ -161,5 +206,8 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<UsageEvent>()?;
     module.add_class::<FinishEvent>()?;
     module.add_class::<ExtraEvent>()?;
+    module.add_class::<TurnEvent>()?;
+    module.add_class::<ToolStarted>()?;
+    module.add_class::<ToolResult>()?;
     module.add_class::<StreamEnd>()
 }

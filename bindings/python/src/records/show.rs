@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ossai::error::ErrorKind;
 use ossai::{
     Attempt, CacheOutcome, CacheStatus, CacheTier, Cost, CostStatus, Embedding, FinishReason,
-    NanoUsd, OutputPart, RawJson, Timing, Trace, TraceStep, Usage,
+    Message, NanoUsd, OutputPart, RawJson, Timing, ToolCallRecord, ToolFailure, ToolOutcome,
+    ToolRun, ToolTurn, Trace, TraceStep, Usage,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -112,7 +113,14 @@ macro_rules! by_name {
         }
     )*};
 }
-by_name!(CacheStatus, CacheTier, CostStatus);
+by_name!(
+    CacheStatus,
+    CacheTier,
+    CostStatus,
+    ToolOutcome,
+    ToolFailure,
+    Message
+);
 
 macro_rules! as_record {
     ($($inner:ty => $record:ident),* $(,)?) => {$(
@@ -129,6 +137,9 @@ as_record!(
     Cost => Cost,
     Embedding => Embedding,
     Timing => Timing,
+    ToolCallRecord => ToolCallRecord,
+    ToolRun => ToolRun,
+    ToolTurn => ToolTurn,
     Trace => Trace,
     TraceStep => TraceStep,
     Usage => Usage,

@@ -9,7 +9,7 @@ record! {
     /// A finished answer.
     Completion(ossai::Completion) {
         id, model, response_model, created, text, parts, finish_reason, raw_finish_reason, usage, raw_usage, cost, cache,
-        attempts, request_id, upstream_request_id, timing, dropped_params, trace, extra,
+        attempts, request_id, upstream_request_id, timing, dropped_params, trace, tool_run, extra,
     } {
         /// The tool calls of the answer, in order.
         #[getter]
@@ -91,6 +91,23 @@ record! {
 }
 
 record! {
+    /// What a call's tool loop did: its turns, its tool calls, and the messages they added to the conversation.
+    ToolRun(ossai::ToolRun) { turns, calls, messages }
+}
+
+record! {
+    /// One answer of the model's within a tool loop, with what it cost by itself.
+    ToolTurn(ossai::ToolTurn) {
+        request_id, response_model, finish_reason, usage, cost, cache, attempts, timing, trace,
+    }
+}
+
+record! {
+    /// One tool call and what came of it.
+    ToolCallRecord(ossai::ToolCallRecord) { turn, id, name, tool_id, input, outcome, output, error, duration_us }
+}
+
+record! {
     /// A tool the model wants called; `arguments` is JSON text as the model wrote it.
     ToolCall(ossai::ToolCall) { id, name, arguments, extra } {
         #[classattr]
@@ -168,6 +185,9 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Trace>()?;
     module.add_class::<TraceStep>()?;
     module.add_class::<Timing>()?;
+    module.add_class::<ToolRun>()?;
+    module.add_class::<ToolTurn>()?;
+    module.add_class::<ToolCallRecord>()?;
     module.add_class::<ToolCall>()?;
     module.add_class::<ReasoningPart>()?;
     module.add_class::<TextPart>()?;

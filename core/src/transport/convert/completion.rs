@@ -22,6 +22,8 @@ impl From<&Completion> for pb::Completion {
             request_id,
             timing,
             trace,
+            // Tool loops run in the client: no peer has part in one.
+            tool_run: _,
         } = completion;
         let Answer {
             id,
@@ -110,6 +112,7 @@ impl TryFrom<pb::Completion> for Completion {
             request_id,
             timing: timing.unwrap_or_default().into(),
             trace: trace.map(|trace| Box::new(trace.into())),
+            tool_run: None,
         })
     }
 }

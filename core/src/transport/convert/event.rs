@@ -84,6 +84,10 @@ impl From<&StreamEvent> for Event {
             StreamEvent::End { completion } => Self::End(pb::StreamEnd {
                 completion: Some((&**completion).into()),
             }),
+            // A tool loop is its caller's: nothing of it is ever streamed to a peer.
+            StreamEvent::Turn { .. }
+            | StreamEvent::ToolStarted { .. }
+            | StreamEvent::ToolResult(_) => Self::Heartbeat(pb::Heartbeat {}),
         }
     }
 }
