@@ -168,6 +168,7 @@ impl From<&CacheOutcome> for pb::CacheOutcome {
             age_ms,
             joined,
             saved,
+            stale,
         } = cache;
         let status = match status {
             CacheStatus::Hit => pb::CacheStatus::Hit,
@@ -188,6 +189,7 @@ impl From<&CacheOutcome> for pb::CacheOutcome {
             age_ms: *age_ms,
             joined: *joined,
             saved_nano_usd: saved.map(|saved| saved.0),
+            stale: *stale,
         }
     }
 }
@@ -200,6 +202,7 @@ impl From<pb::CacheOutcome> for CacheOutcome {
             age_ms,
             joined,
             saved_nano_usd,
+            stale,
         } = cache;
         Self {
             status: match pb::CacheStatus::try_from(status) {
@@ -221,6 +224,7 @@ impl From<pb::CacheOutcome> for CacheOutcome {
             age_ms,
             joined,
             saved: saved_nano_usd.map(NanoUsd),
+            stale,
         }
     }
 }
