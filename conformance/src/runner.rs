@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -122,6 +124,43 @@ pub struct Report {
     pub trace: Value,
 }
 
+/// Stands in a configuration for a folder of the case's own.
+const FOLDER: &str = "@folder";
+
+/// The folder of a case that asks for one; it goes with the case.
+#[derive(Default)]
+struct Folder(OnceLock<PathBuf>);
+
+impl Folder {
+    /// The configuration with the folder's path in place of its name.
+    fn given_to(&self, config: &Value) -> std::io::Result<Value> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let text = config.to_string();
+        if !text.contains(FOLDER) {
+            return Ok(config.clone());
+        }
+        let name = format!(
+            "ossai-case-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path)?;
+        let path = self.0.get_or_init(|| path);
+        let shown = json!(path).to_string();
+        let given = text.replace(FOLDER, shown.trim_matches('"'));
+        Ok(serde_json::from_str(&given)?)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.get() {
+            let _ = std::fs::remove_dir_all(path);
+        }
+    }
+}
+
 /// Runs one case on one road.
 pub async fn run_case<D: Driver>(
     loaded: &Loaded,
@@ -182,13 +221,11 @@ async fn attempt<D: Driver>(
     let case = loaded.resolve(road, &|variable| upstream_variable(&names, variable, &url))?;
 
     let mut trace = json!({"case": case.name, "road": road});
-    match driver
-        .open(Setup {
-            road,
-            config: case.config.clone(),
-        })
-        .await
-    {
+    let folder = Folder::default();
+    let config = folder
+        .given_to(&case.config)
+        .map_err(|e| format!("config: {e}"))?;
+    match driver.open(Setup { road, config }).await {
         Err(error) => put(&mut trace, "open", json!({"error": error})),
         Ok(client) => {
             let client = Arc::new(client);

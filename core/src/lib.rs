@@ -38,6 +38,12 @@ pub mod fuzzing {
     pub fn limits(headers: &http::HeaderMap, wall: std::time::SystemTime) {
         let _ = crate::limit::read(headers, wall);
     }
+
+    /// Reads what a cache keeps outside the process: as an envelope, and as the answer inside one. What opens is an answer
+    /// that is written and read again as the same.
+    pub fn kept(bytes: &[u8]) {
+        crate::cache::fuzzed(bytes);
+    }
 }
 
 pub use client::{

@@ -149,6 +149,8 @@ export interface CacheOutcome {
   age_ms?: number;
   joined: boolean;
   saved?: Nanodollars;
+  /** The answer's time was over: it was given while a new one is fetched, or because none could be had. */
+  stale?: boolean;
 }
 
 /** One try at an upstream. */
@@ -398,6 +400,25 @@ export interface Stats {
   spent: Nanodollars;
   saved: Nanodollars;
   unpriced: number;
+  /** The cache tiers beneath the memory, in the order they are asked. */
+  tiers: TierStats[];
+}
+
+/** What a cache tier has done for all clients of the process that share it. */
+export interface TierStats {
+  tier: "redis" | "disk";
+  hits: number;
+  misses: number;
+  stores: number;
+  /** Answers not written: too large, too many at once, or not taken. */
+  dropped: number;
+  /** Times it could not be asked, broke off or refused. */
+  faults: number;
+  /** Looks and writes it was spared because it kept failing. */
+  skipped: number;
+  evicted: number;
+  /** It is in trouble now; calls go on without it. */
+  ailing: boolean;
 }
 
 /** A model's entry in the price table. */

@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod call;
 pub mod chance;
 pub mod proxy;
+pub mod redis;
 pub mod roads;
 pub mod tally;
 pub mod upstream;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::call::key::Key;
 use crate::types::{Completion, EmbeddingResponse, StreamEvent};
 
-/// A kept answer.
-#[derive(Debug)]
+/// A kept answer; copies share it.
+#[derive(Clone, Debug)]
 pub(crate) enum Value {
     Completion {
         completion: Arc<Completion>,
@@ -28,17 +28,22 @@ pub(crate) struct Entry {
     pub(crate) value: Value,
     pub(crate) stored_at: Duration,
     pub(crate) expires_at: Duration,
+    /// Until when it may stand in for an answer that cannot be had.
+    kept_until: Duration,
+    /// What it took to make it, in milliseconds.
+    pub(crate) cost_ms: u32,
     bytes: u32,
 }
 
 /// Key, pointers and the cache's own bookkeeping for one entry.
 const ENTRY_OVERHEAD: usize = 256;
 
-impl Entry {
-    pub(crate) fn new(value: Value, now: Duration, ttl: Duration) -> Self {
-        let bytes = ENTRY_OVERHEAD
-            + match &value {
-                Value::Completion { completion, events } => {
+impl Value {
+    /// Roughly the bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        ENTRY_OVERHEAD
+            + match self {
+                Self::Completion { completion, events } => {
                     completion_bytes(completion)
                         + events.as_ref().map_or(0, |events| {
                             events
@@ -47,7 +52,7 @@ impl Entry {
                                 .sum()
                         })
                 }
-                Value::Embedding(response) => {
+                Self::Embedding(response) => {
                     response
                         .embeddings
                         .iter()
@@ -55,13 +60,38 @@ impl Entry {
                         .sum::<usize>()
                         + 512
                 }
-            };
+            }
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(value: Value, now: Duration, ttl: Duration) -> Self {
+        let expires_at = now.saturating_add(ttl);
         Self {
+            bytes: u32::try_from(value.bytes()).unwrap_or(u32::MAX),
             value,
             stored_at: now,
-            expires_at: now.saturating_add(ttl),
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            expires_at,
+            kept_until: expires_at,
+            cost_ms: 0,
         }
+    }
+
+    /// The same with what happens at its end: how long it is kept stale, and what it took to make it.
+    pub(crate) fn renewable(mut self, stale: Duration, cost_ms: u32) -> Self {
+        self.kept_until = self.expires_at.saturating_add(stale);
+        self.cost_ms = cost_ms;
+        self
+    }
+
+    /// The same, made `age` before it came here.
+    pub(crate) fn aged(mut self, age: Duration) -> Self {
+        self.stored_at = self.stored_at.saturating_sub(age);
+        self
+    }
+
+    pub(crate) fn is_fresh(&self, now: Duration) -> bool {
+        now < self.expires_at
     }
 }
 
@@ -169,8 +199,19 @@ impl Memory {
         now: Duration,
         max_age: Option<Duration>,
     ) -> Option<Arc<Entry>> {
+        self.get_kept(key, now, max_age)
+            .filter(|entry| entry.is_fresh(now))
+    }
+
+    /// The same, also if it is stale by now but kept.
+    pub(crate) fn get_kept(
+        &self,
+        key: &Key,
+        now: Duration,
+        max_age: Option<Duration>,
+    ) -> Option<Arc<Entry>> {
         let entry = self.entries.get(key)?;
-        if entry.expires_at <= now {
+        if entry.kept_until <= now {
             self.entries.invalidate(key);
             return None;
         }
@@ -232,6 +273,20 @@ mod tests {
             memory.get(&key, at(1_000), None).is_none(),
             "it does not come back when the clock is asked earlier"
         );
+    }
+
+    // proves: 2.11.stampede
+    #[test]
+    fn a_stale_answer_is_given_only_to_who_asks_for_one_and_only_as_long_as_it_is_kept() {
+        let memory = Memory::new(1 << 20);
+        let key = Key([1; 32]);
+        let at = Duration::from_millis;
+        memory.put(key, entry("a", 1_000, 500).renewable(at(300), 7));
+        assert!(memory.get(&key, at(1_600), None).is_none());
+        let stale = memory.get_kept(&key, at(1_600), None).unwrap();
+        assert!(!stale.is_fresh(at(1_600)) && stale.is_fresh(at(1_499)));
+        assert!(memory.get_kept(&key, at(1_600), Some(at(599))).is_none());
+        assert!(memory.get_kept(&key, at(1_800), None).is_none());
     }
 
     #[test]

@@ -1,4 +1,74 @@
-//! Answers kept for the same question.
+//! Answers kept for the same question: in this process, in a store that processes share, and on this machine's disk.
 
+pub mod config;
+mod disk;
+pub(crate) mod envelope;
 pub(crate) mod memory;
+pub(crate) mod missing;
 pub(crate) mod policy;
+mod record;
+#[cfg(feature = "redis")]
+mod redis;
+mod tier;
+pub(crate) mod tiers;
+
+pub(crate) use envelope::{Kind, Times};
+pub(crate) use tiers::{Found, Keep, Tiers};
+
+use std::sync::OnceLock;
+
+use crate::call::key::Key;
+use memory::Value;
+
+/// An answer on its way to the slower tiers; its bytes are made once, when the first of them needs them.
+pub(crate) struct Kept {
+    kind: Kind,
+    key: Key,
+    value: Value,
+    body: OnceLock<Option<Vec<u8>>>,
+}
+
+impl Kept {
+    fn new(kind: Kind, key: Key, value: Value) -> Self {
+        Self {
+            kind,
+            key,
+            value,
+            body: OnceLock::new(),
+        }
+    }
+
+    fn body(&self) -> Option<&[u8]> {
+        self.body
+            .get_or_init(|| record::write(&self.value))
+            .as_deref()
+    }
+}
+
+fn parse(kind: Kind, bytes: &[u8]) -> Option<Value> {
+    match kind {
+        Kind::Completion => record::read_completion(bytes),
+        Kind::Embedding => record::read_embedding(bytes),
+    }
+}
+
+/// For the fuzzers: see [`crate::fuzzing::kept`].
+#[cfg(ossai_fuzz)]
+pub(crate) fn fuzzed(bytes: &[u8]) {
+    const KEY: Key = Key([7; 32]);
+    let times = Times::default();
+    for secret in [None, Some([9; 32])] {
+        let sealer = envelope::Sealer::new(secret, 64, 1 << 20);
+        let _ = sealer.open(Kind::Completion, &KEY, bytes.to_vec());
+        let sealed = sealer.seal(Kind::Completion, &KEY, &times, bytes);
+        let opened = sealed.map(|sealed| sealer.open(Kind::Completion, &KEY, sealed));
+        assert_eq!(opened, Some(Ok((times, bytes.to_vec()))));
+    }
+    for kind in [Kind::Completion, Kind::Embedding] {
+        if let Some(value) = parse(kind, bytes) {
+            let written = record::write(&value).unwrap_or_default();
+            let again = parse(kind, &written).map(|value| record::write(&value));
+            assert_eq!(again, Some(Some(written)));
+        }
+    }
+}

@@ -108,7 +108,7 @@ impl Flight {
         store: Option<Key>,
     ) -> Result<Arc<Completion>> {
         let outcome = self.fly_once(request, log, streamed, store).await;
-        match outcome {
+        let outcome = match outcome {
             Err(error) if self.has_elsewhere() => {
                 let what = Completing {
                     log,
@@ -118,6 +118,12 @@ impl Flight {
                 self.elsewhere(error, &what, streamed).await
             }
             outcome => outcome,
+        };
+        match (outcome, store) {
+            (Err(error), Some(key)) if self.core.config.cache.stale_if_error_ms > 0 => {
+                Box::pin(self.stand_in(error, key, log, streamed)).await
+            }
+            (outcome, _) => outcome,
         }
     }
 

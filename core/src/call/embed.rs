@@ -91,7 +91,15 @@ impl Asking for Embedding<'_> {
         let Asked::Embedding(request) = &flight.asked else {
             return Err(Error::new(ErrorKind::Internal, "no embedding is asked for"));
         };
-        let answer = flight.embed_once(Arc::clone(request), self.log).await?;
+        if self.stores && flight.core.tiers.is_some() && !flight.options.cache.refresh {
+            // Boxed: a client without tiers must not carry the room for their look.
+            if let Some(kept) = Box::pin(flight.embedding_in_tiers(request)).await {
+                return Ok(kept);
+            }
+        }
+        flight.check_missing(&request.model)?;
+        let answer = flight.embed_once(Arc::clone(request), self.log).await;
+        let answer = answer.inspect_err(|error| flight.note_missing(error))?;
         Ok(flight.settle_embedding(request, answer, self.stores))
     }
 }

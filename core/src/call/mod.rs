@@ -11,6 +11,7 @@ pub(crate) mod fallback;
 pub(crate) mod flight;
 mod fold;
 pub(crate) mod hedge;
+pub(crate) mod kept;
 pub mod key;
 pub(crate) mod orchestrated;
 pub(crate) mod pace;

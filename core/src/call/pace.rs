@@ -30,7 +30,7 @@ pub(crate) struct Pace {
 }
 
 impl Asked {
-    pub(super) fn model(&self) -> Option<&str> {
+    pub(crate) fn model(&self) -> Option<&str> {
         match self {
             Self::Completion(request) => Some(&request.model),
             Self::Embedding(request) => Some(&request.model),

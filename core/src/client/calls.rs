@@ -10,8 +10,9 @@ use super::completion_stream::CompletionStream;
 use super::config::ProviderKind;
 use super::route::Route;
 use super::{Client, Core};
-use crate::cache::memory::{Entry, Value};
+use crate::cache::memory::{Entry, Memory, Value};
 use crate::cache::policy::{self, CacheUse};
+use crate::cache::tiers::flight_key;
 use crate::call::attempt::{Outgoing, Whole, Wire};
 use crate::call::fallback::Fallbacks;
 use crate::call::flight::{Join, Orphan, Subscriber, Want};
@@ -86,6 +87,7 @@ impl Client {
         let outcome = async {
             let call = core.prepare(request.into(), options.into())?;
             if let Some((entry, _)) = core.look_up(&call) {
+                core.renew(&call, &entry);
                 return Ok(core.hit(&call, &entry));
             }
             let mut subscriber = core.depart(&call, false)?;
@@ -130,6 +132,7 @@ impl Client {
         let outcome = async {
             let call = core.prepare(request.into(), options.into())?;
             if let Some((entry, _)) = core.look_up_stream(&call) {
+                core.renew(&call, &entry);
                 return Ok(CompletionStream::replay(Arc::clone(core), call, &entry));
             }
             let subscriber = core.depart(&call, true)?;
@@ -152,10 +155,10 @@ impl Client {
         let call = self
             .core
             .prepare(Arc::clone(request), Arc::clone(options))?;
-        Ok(self
-            .core
-            .look_up(&call)
-            .map(|(entry, _)| self.core.hit(&call, &entry)))
+        Ok(self.core.look_up(&call).map(|(entry, _)| {
+            self.core.renew(&call, &entry);
+            self.core.hit(&call, &entry)
+        }))
     }
 
     /// The key under which this request's answer is kept and shared: equal keys are equal calls, in every language.
@@ -352,19 +355,35 @@ impl Core {
         let max_age = call.options.cache.max_age_ms.map(Duration::from_millis);
         let found = keys
             .into_iter()
-            .find_map(|key| Some((memory.get(&key, call.started, max_age)?, key)));
-        Counters::add(
-            if found.is_some() {
-                &self.counters.cache_hits
-            } else {
-                &self.counters.cache_misses
-            },
-            1,
-        );
+            .find_map(|key| Some((memory.get(&key, call.started, max_age)?, key)))
+            .or_else(|| self.look_up_stale(memory, call, keys));
+        if found.is_some() {
+            Counters::add(&self.counters.cache_hits, 1);
+        } else if self.tiers.is_none() {
+            // Whether the tiers beneath have it is known when the call ends.
+            Counters::add(&self.counters.cache_misses, 1);
+        }
         call.trace.note(&*self.clock, || {
             self.cache_step(call, found.is_some(), true)
         });
         found
+    }
+
+    /// What the memory has although its time is over, where that may be given while a new one is fetched.
+    fn look_up_stale(
+        &self,
+        memory: &Memory,
+        call: &Prepared,
+        keys: [Key; 2],
+    ) -> Option<(Arc<Entry>, Key)> {
+        let window = self.config.cache.stale_while_revalidate_ms;
+        if window == 0 {
+            return None;
+        }
+        let max_age = call.options.cache.max_age_ms.map(Duration::from_millis);
+        keys.into_iter()
+            .filter_map(|key| Some((memory.get_kept(&key, call.started, max_age)?, key)))
+            .find(|(entry, _)| millis(call.started.saturating_sub(entry.expires_at)) < window)
     }
 
     /// A kept answer as this call's.
@@ -384,6 +403,7 @@ impl Core {
                 age_ms: Some(millis(call.started.saturating_sub(entry.stored_at))),
                 joined: false,
                 saved,
+                stale: !entry.is_fresh(call.started),
             },
             attempts: Vec::new(),
             request_id: call.request_id.clone(),
@@ -418,6 +438,11 @@ impl Core {
         let shared = match &call.fallbacks {
             None => key.0,
             Some(fallbacks) => fallbacks.flight_key(key),
+        };
+        let shared = match &self.tiers {
+            None => shared,
+            // What the flight may find there, all who are on it must be willing to take.
+            Some(_) => flight_key(shared, call.cache.read, call.options.cache.max_age_ms),
         };
         let (mut subscriber, log) = if call.coalesce {
             match self.flights.join(shared, want, deadline)? {
@@ -545,7 +570,21 @@ impl Core {
         if cache.status == CacheStatus::Bypass && call.cache.read {
             cache.status = CacheStatus::Miss;
         }
-        if joined {
+        let found = cache.status == CacheStatus::Hit && cache.tier != Some(CacheTier::Orchestrator);
+        if self.tiers.is_some() && call.cache.read {
+            let counters = &self.counters;
+            let counter = if found {
+                &counters.cache_hits
+            } else {
+                &counters.cache_misses
+            };
+            Counters::add(counter, 1);
+        }
+        if found {
+            // Everybody on the flight was spared the same.
+            cache.joined = joined;
+            self.count_saved(cache.saved);
+        } else if joined {
             cache.joined = true;
             cache.saved = answer.cost.total;
             self.count_saved(answer.cost.total);
@@ -587,6 +626,9 @@ impl Core {
 
     /// A flight's error as one of its callers'.
     pub(crate) fn blame(&self, call: &Prepared, error: Error) -> Error {
+        if self.tiers.is_some() && call.cache.read {
+            Counters::add(&self.counters.cache_misses, 1);
+        }
         error.with(|fields| {
             fields.request_id = Some(call.request_id.clone());
             fields
@@ -615,7 +657,7 @@ pub(crate) fn free(cost: &Cost) -> Cost {
 }
 
 /// Makes a flight's work a task of the caller's runtime.
-fn spawn(orphan: Orphan<StreamEvent, Arc<Completion>>) {
+pub(super) fn spawn(orphan: Orphan<StreamEvent, Arc<Completion>>) {
     tokio::spawn(orphan.run());
 }
 
@@ -639,12 +681,18 @@ impl Flight {
         streamed: bool,
         store: Option<Key>,
     ) -> Result<Arc<Completion>> {
-        // A caller can miss the memory just before another flight fills it and ends.
-        if let Some(key) = store.filter(|_| !self.options.cache.refresh && !streamed)
-            && let Some(kept) = self.kept(&key)
-        {
-            return Ok(kept);
+        if let Some(key) = store.filter(|_| !self.options.cache.refresh) {
+            if !streamed && let Some(kept) = self.in_memory(&key) {
+                return Ok(kept);
+            }
+            // Boxed: a client without tiers must not carry the room for their look.
+            if self.core.tiers.is_some()
+                && let Some(kept) = Box::pin(self.in_tiers(key, log, streamed)).await?
+            {
+                return Ok(kept);
+            }
         }
+        self.check_missing(&request.model)?;
         let wire = if self.route.is_orchestrator || self.route.kind == ProviderKind::Local {
             Wire {
                 path: "",
@@ -673,68 +721,17 @@ impl Flight {
                 keep,
             };
             // Boxed: its state is the larger one, and every call's work has room for it otherwise.
-            let streamed = Box::pin(self.tries(deadline, &events)).await?;
+            let streamed = Box::pin(self.tries(deadline, &events)).await;
+            let streamed = streamed.inspect_err(|error| self.note_missing(error))?;
             (streamed.completion, streamed.events)
         } else {
-            (self.tries(deadline, &Whole(&call)).await?, None)
+            let whole = self.tries(deadline, &Whole(&call)).await;
+            (whole.inspect_err(|error| self.note_missing(error))?, None)
         };
         self.settle(&call, &mut completion);
         let completion = Arc::new(completion);
-        self.progress.trace.note(&*self.core.clock, || {
-            if store.is_none() || self.core.memory.is_none() {
-                TraceStep::new("store", "not_stored").why("policy")
-            } else if !policy::may_store(&completion) || (streamed && events.is_none()) {
-                TraceStep::new("store", "not_stored").why("incomplete")
-            } else {
-                TraceStep::new("store", "stored").why("memory")
-            }
-        });
-        if let (Some(key), Some(memory)) = (store, &self.core.memory)
-            && policy::may_store(&completion)
-            // An orchestrator may have fallen back; it keeps the answer under its own model's key.
-            && completion.model == call.request.model
-            && (!streamed || events.is_some())
-        {
-            let now = self.core.clock.now();
-            let ttl = Duration::from_millis(
-                self.options
-                    .cache
-                    .ttl_ms
-                    .unwrap_or(self.core.config.cache.ttl_ms),
-            );
-            let value = Value::Completion {
-                completion: Arc::clone(&completion),
-                events: events.map(Arc::from),
-            };
-            memory.put(key, Entry::new(value, now, ttl));
-        }
+        self.keep(store, &completion, events, streamed);
         Ok(completion)
-    }
-
-    fn kept(&self, key: &Key) -> Option<Arc<Completion>> {
-        let max_age = self.options.cache.max_age_ms.map(Duration::from_millis);
-        let entry = self
-            .core
-            .memory
-            .as_ref()?
-            .get(key, self.core.clock.now(), max_age)?;
-        let Value::Completion { completion, .. } = &entry.value else {
-            return None;
-        };
-        Some(Arc::new(Completion {
-            answer: Arc::clone(&completion.answer),
-            cost: free(&completion.cost),
-            cache: CacheOutcome {
-                status: CacheStatus::Hit,
-                tier: Some(CacheTier::Memory),
-                age_ms: Some(millis(
-                    self.core.clock.now().saturating_sub(entry.stored_at),
-                )),
-                joined: false,
-                saved: completion.cost.total,
-            },
-            ..Completion::default()
-        }))
     }
 
     /// Adds to a vendor's answer what the flight knows: who was asked, what it took, what it cost.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
+pub use crate::cache::config::{DiskCache, RedisCache};
 use crate::call::{fallback, validate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::Api;
@@ -38,7 +39,7 @@ pub struct Config {
     pub hedge: Hedge,
     /// Which models are asked in another's place.
     pub fallback: Fallback,
-    /// The memory cache.
+    /// The caches: in memory, and beneath it.
     pub cache: Cache,
     /// Which calls may share a flight.
     pub coalesce: Coalesce,
@@ -297,21 +298,36 @@ impl Breaker {
     }
 }
 
-/// The memory cache.
+/// The caches: in memory, and beneath it the tiers that outlive the process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// Whether there is one.
+    /// Whether there are any.
     pub enabled: bool,
-    /// Most bytes it holds, keys and bookkeeping included.
+    /// Most bytes of completions held in memory, keys and bookkeeping included; 0 holds none.
     pub max_bytes: u64,
+    /// Most bytes of embeddings held in memory; 0 holds none.
+    pub embedding_max_bytes: u64,
     /// How long an answer is kept.
     pub ttl_ms: u64,
     /// How long embeddings are kept; they do not change while the model does not.
     pub embedding_ttl_ms: u64,
     /// Which answers are kept.
     pub store: Store,
+    /// Completions older than their time are still given for this long, at once and marked `stale`, while one call in the
+    /// background fetches a new one.
+    pub stale_while_revalidate_ms: u64,
+    /// Completions older than their time are still given for this long, marked `stale`, where the upstream cannot be
+    /// reached or fails (5xx).
+    pub stale_if_error_ms: u64,
+    /// Fetches a completion anew before its time is over, the likelier the nearer the end and the longer it took to make:
+    /// 0 never, 1 as published (Vattani, Chierichetti and Lowenstein 2015), more is earlier.
+    pub early_refresh: f64,
+    /// Shared by processes and machines.
+    pub redis: Option<RedisCache>,
+    /// On this machine.
+    pub disk: Option<DiskCache>,
 }
 
 impl Default for Cache {
@@ -319,10 +335,34 @@ impl Default for Cache {
         Self {
             enabled: true,
             max_bytes: 64 * 1024 * 1024,
+            embedding_max_bytes: 64 * 1024 * 1024,
             ttl_ms: 3_600_000,
             embedding_ttl_ms: 86_400_000,
             store: Store::Deterministic,
+            stale_while_revalidate_ms: 0,
+            stale_if_error_ms: 0,
+            early_refresh: 0.0,
+            redis: None,
+            disk: None,
         }
+    }
+}
+
+impl Cache {
+    fn check(&self) -> Result<()> {
+        if !(0.0..=1_000.0).contains(&self.early_refresh) {
+            return Err(Error::invalid(
+                "config.cache.early_refresh",
+                "expected 0 to 1000",
+            ));
+        }
+        self.redis.as_ref().map_or(Ok(()), RedisCache::check)?;
+        self.disk.as_ref().map_or(Ok(()), DiskCache::check)
+    }
+
+    /// How long an answer is kept beyond its time, for either reason.
+    pub(crate) fn stale_ms(&self) -> u64 {
+        self.stale_while_revalidate_ms.max(self.stale_if_error_ms)
     }
 }
 
@@ -497,6 +537,7 @@ impl Config {
             ));
         }
         self.breaker.check()?;
+        self.cache.check()?;
         if self.hedge.after_ms == Some(0) {
             return Err(Error::invalid(
                 "config.hedge.after_ms",

@@ -8,8 +8,11 @@ use super::calls::{free, patience, runtime};
 use super::{Client, Core};
 use crate::cache::memory::{Entry, Value};
 use crate::cache::policy;
+use crate::cache::tiers::flight_key;
+use crate::cache::{Keep, Kind};
 use crate::call::flight::{Join, Want};
-use crate::call::key;
+use crate::call::kept::promoted;
+use crate::call::key::{self, Key};
 use crate::call::pace::Asked;
 use crate::call::pipeline::{Flight, Progress, micros, millis};
 use crate::call::validate;
@@ -74,7 +77,7 @@ impl Core {
         if options.trace.unwrap_or(self.config.trace) {
             trace.turn_on();
         }
-        if let Some(memory) = self.memory.as_ref().filter(|_| cache.read) {
+        if let Some(memory) = self.vectors.as_ref().filter(|_| cache.read) {
             let max_age = options.cache.max_age_ms.map(Duration::from_millis);
             if let Some(entry) = memory.get(&key, started, max_age)
                 && let Value::Embedding(kept) = &entry.value
@@ -90,6 +93,7 @@ impl Core {
                     age_ms: Some(millis(started.saturating_sub(entry.stored_at))),
                     joined: false,
                     saved: answer.cost.total,
+                    stale: false,
                 };
                 self.count_saved(answer.cost.total);
                 answer.cost = free(&answer.cost);
@@ -104,7 +108,10 @@ impl Core {
                 answer.trace = told(&trace, None, started);
                 return Ok(answer);
             }
-            Counters::add(&self.counters.cache_misses, 1);
+            if self.tiers.is_none() {
+                // Whether the tiers beneath have it is known when the call ends.
+                Counters::add(&self.counters.cache_misses, 1);
+            }
             trace.note(&*self.clock, || TraceStep::new("cache", "miss"));
         } else {
             trace.note(&*self.clock, || {
@@ -120,6 +127,10 @@ impl Core {
             let shared = match &fallbacks {
                 None => key.0,
                 Some(fallbacks) => fallbacks.flight_key(key),
+            };
+            let shared = match &self.tiers {
+                None => shared,
+                Some(_) => flight_key(shared, cache.read, options.cache.max_age_ms),
             };
             self.embeddings.join(shared, Want::Result, Some(deadline))?
         } else {
@@ -183,6 +194,16 @@ impl Core {
         };
         let mut timer = IdleTimer::new(Arc::clone(&self.clock), deadline.saturating_sub(started));
         let answer = timer.limit(pin!(subscriber.result())).await;
+        let found = matches!(&answer, Some(Ok(answer)) if is_found(&answer.cache));
+        if self.tiers.is_some() && cache.read {
+            let counters = &self.counters;
+            let counter = if found {
+                &counters.cache_hits
+            } else {
+                &counters.cache_misses
+            };
+            Counters::add(counter, 1);
+        }
         let answer = answer
             .unwrap_or_else(|| Err(subscriber.progress().timed_out("total")))
             .map_err(|error| {
@@ -197,7 +218,11 @@ impl Core {
         if cache.read && answer.cache.status == CacheStatus::Bypass {
             answer.cache.status = CacheStatus::Miss;
         }
-        if subscriber.joined() {
+        if found {
+            // Everybody on the flight was spared the same.
+            answer.cache.joined = subscriber.joined();
+            self.count_saved(answer.cache.saved);
+        } else if subscriber.joined() {
             answer.cache.joined = true;
             answer.cache.saved = answer.cost.total;
             self.count_saved(answer.cost.total);
@@ -208,6 +233,11 @@ impl Core {
         answer.trace = told(&trace, Some(subscriber.progress()), started);
         Ok(answer)
     }
+}
+
+/// Whether a tier of this client had it.
+fn is_found(cache: &CacheOutcome) -> bool {
+    cache.status == CacheStatus::Hit && cache.tier != Some(CacheTier::Orchestrator)
 }
 
 /// The decisions of a call and of its flight, if anybody asked for them.
@@ -239,7 +269,7 @@ impl Flight {
         let answer = Arc::new(answer);
         // An orchestrator may have fallen back; it keeps the answer under its own model's key.
         if stores && answer.model == request.model {
-            self.keep(request, &answer);
+            self.keep_embedding(request, &answer);
         }
         answer
     }
@@ -257,27 +287,77 @@ impl Flight {
             .price(&request.model, None, &self.options, &answer.usage);
     }
 
-    fn keep(&self, request: &EmbeddingRequest, answer: &Arc<EmbeddingResponse>) {
-        if let Some(memory) = &self.core.memory {
-            let (_, name) = request.model.split_once('/').unwrap_or_default();
-            let name = if self.route.is_orchestrator {
-                &request.model
-            } else {
-                name
-            };
-            let place = self.core.place(&self.route, &self.route.endpoint, name);
-            let key = key::embedding_key(&place, request);
-            let config = &self.core.config.cache;
-            let ttl =
-                Duration::from_millis(self.options.cache.ttl_ms.unwrap_or(config.embedding_ttl_ms));
-            memory.put(
-                key,
-                Entry::new(
-                    Value::Embedding(Arc::clone(answer)),
-                    self.core.clock.now(),
-                    ttl,
-                ),
-            );
+    fn embedding_key(&self, request: &EmbeddingRequest) -> Key {
+        let (_, name) = request.model.split_once('/').unwrap_or_default();
+        let name = if self.route.is_orchestrator {
+            &request.model
+        } else {
+            name
+        };
+        let place = self.core.place(&self.route, &self.route.endpoint, name);
+        key::embedding_key(&place, request)
+    }
+
+    /// What the tiers beneath the memory have; it is kept in memory for the time it has left.
+    pub(crate) async fn embedding_in_tiers(
+        &self,
+        request: &EmbeddingRequest,
+    ) -> Option<Arc<EmbeddingResponse>> {
+        let core = &self.core;
+        let tiers = core.tiers.as_ref()?;
+        let found = tiers
+            .find(
+                Kind::Embedding,
+                &[self.embedding_key(request)],
+                self.options.cache.max_age_ms,
+                &self.progress.trace,
+            )
+            .await?;
+        let now = tiers.now();
+        let Value::Embedding(response) = &found.value else {
+            return None;
+        };
+        if !found.times.is_fresh(now) {
+            return None;
+        }
+        let mut hit = EmbeddingResponse::clone(response);
+        hit.cache = CacheOutcome {
+            status: CacheStatus::Hit,
+            tier: Some(found.tier),
+            age_ms: Some(found.times.age(now)),
+            joined: false,
+            saved: hit.cost.total,
+            stale: false,
+        };
+        hit.cost = free(&hit.cost);
+        if let Some(memory) = &core.vectors {
+            let config = &core.config.cache;
+            let usual = self.options.cache.ttl_ms.unwrap_or(config.embedding_ttl_ms);
+            let entry = promoted(&found.times, found.value, now, usual);
+            memory.put(found.key, entry.at(core.clock.now()));
+        }
+        Some(Arc::new(hit))
+    }
+
+    fn keep_embedding(&self, request: &EmbeddingRequest, answer: &Arc<EmbeddingResponse>) {
+        let core = &self.core;
+        if core.vectors.is_none() && core.tiers.is_none() {
+            return;
+        }
+        let key = self.embedding_key(request);
+        let keep = Keep {
+            asked_ms: self.options.cache.ttl_ms,
+            usual_ms: core.config.cache.embedding_ttl_ms,
+            stale_ms: 0,
+            cost_ms: 0,
+        };
+        let value = Value::Embedding(Arc::clone(answer));
+        if let Some(tiers) = &core.tiers {
+            tiers.keep(Kind::Embedding, key, value.clone(), tiers.now(), &keep);
+        }
+        if let Some(memory) = &core.vectors {
+            let ttl = Duration::from_millis(keep.asked_ms.unwrap_or(keep.usual_ms));
+            memory.put(key, Entry::new(value, core.clock.now(), ttl));
         }
     }
 }

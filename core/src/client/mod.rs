@@ -9,6 +9,7 @@ mod explain;
 mod info;
 mod money;
 pub mod presets;
+mod renew;
 pub(crate) mod route;
 mod secret;
 mod tokens;
@@ -17,7 +18,9 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+pub(crate) use calls::free;
 pub use completion_stream::CompletionStream;
+pub(crate) use completion_stream::events_of;
 pub use config::Config;
 pub(crate) use config::read_file;
 pub use credential::{Credential, CredentialFuture};
@@ -26,7 +29,9 @@ pub use money::EstimateOptions;
 pub use secret::Secret;
 pub use tokens::TokenCount;
 
+use crate::cache::Tiers;
 use crate::cache::memory::Memory;
+use crate::cache::missing::Missing;
 use crate::call::flight::{self, Flights};
 use crate::call::hedge::Latencies;
 use crate::cost::PriceTable;
@@ -79,6 +84,12 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) near_misses: NearMisses,
     pub(crate) memory: Option<Memory>,
+    /// The same for embeddings.
+    pub(crate) vectors: Option<Memory>,
+    /// Models that there are not.
+    pub(crate) missing: Missing,
+    /// The tiers beneath the memory, where there are any.
+    pub(crate) tiers: Option<Arc<Tiers>>,
     pub(crate) flights: CompletionFlights,
     pub(crate) embeddings: EmbeddingFlights,
     pub(crate) prices: PriceTable,
@@ -210,6 +221,12 @@ impl Client {
                     .cache
                     .enabled
                     .then(|| Memory::new(config.cache.max_bytes)),
+                vectors: config
+                    .cache
+                    .enabled
+                    .then(|| Memory::new(config.cache.embedding_max_bytes)),
+                missing: Missing::default(),
+                tiers: Tiers::of(&config)?,
                 flights: Flights::new(limits),
                 embeddings: Flights::new(limits),
                 prices,
@@ -235,7 +252,8 @@ impl Client {
         let read = Counters::read;
         let counters = &core.counters;
         let (flights, embeddings) = (core.flights.stats(), core.embeddings.stats());
-        let (cache_entries, cache_bytes) = core.memory.as_ref().map_or((0, 0), Memory::size);
+        let size = |memory: &Option<Memory>| memory.as_ref().map_or((0, 0), Memory::size);
+        let (completions, embedded) = (size(&core.memory), size(&core.vectors));
         Stats {
             calls: read(&counters.calls),
             failures: read(&counters.failures),
@@ -246,13 +264,17 @@ impl Client {
             flights_cancelled: flights.cancelled + embeddings.cancelled,
             cache_hits: read(&counters.cache_hits),
             cache_misses: read(&counters.cache_misses),
-            cache_entries,
-            cache_bytes,
+            cache_entries: completions.0 + embedded.0,
+            cache_bytes: completions.1 + embedded.1,
             attempts: read(&counters.attempts),
             retries: read(&counters.retries),
             spent: NanoUsd(read(&counters.spent)),
             saved: NanoUsd(read(&counters.saved)),
             unpriced: read(&counters.unpriced),
+            tiers: core
+                .tiers
+                .as_ref()
+                .map_or_else(Vec::new, |tiers| tiers.stats()),
         }
     }
 
@@ -272,9 +294,10 @@ impl Client {
         &self.core.prices
     }
 
-    /// Forgets every kept answer.
+    /// Forgets every answer kept in memory; what the tiers beneath keep stays.
     pub fn clear_cache(&self) {
-        if let Some(memory) = &self.core.memory {
+        let core = &self.core;
+        for memory in [&core.memory, &core.vectors].into_iter().flatten() {
             memory.clear();
         }
     }
@@ -296,6 +319,9 @@ impl Client {
                 );
                 completions.await;
                 embeddings.await;
+                if let Some(tiers) = &self.core.tiers {
+                    tiers.flush().await;
+                }
             }))
             .await
             .is_some()

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::NanoUsd;
+use crate::types::{CacheTier, NanoUsd};
 
 /// What a client has done so far. Every number only grows, except the two that say what is under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Calls made.
@@ -42,6 +43,32 @@ pub struct Stats {
     pub saved: NanoUsd,
     /// Answers whose price is not known.
     pub unpriced: u64,
+    /// The cache tiers beneath the memory, in the order they are asked.
+    pub tiers: Vec<TierStats>,
+}
+
+/// What a cache tier has done for all clients of the process that share it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TierStats {
+    /// Which one.
+    pub tier: CacheTier,
+    /// Looks that found a fresh answer.
+    pub hits: u64,
+    /// Looks that found none.
+    pub misses: u64,
+    /// Answers written.
+    pub stores: u64,
+    /// Answers not written: too large, too many at once, or not taken.
+    pub dropped: u64,
+    /// Times it could not be asked, broke off or refused.
+    pub faults: u64,
+    /// Looks and writes it was spared because it kept failing.
+    pub skipped: u64,
+    /// Answers that made room for others.
+    pub evicted: u64,
+    /// It is in trouble now; calls go on without it.
+    pub ailing: bool,
 }
 
 /// The live counters behind [`Stats`].

@@ -9,3 +9,6 @@ pub mod proxy;
 pub mod sse;
 pub(crate) mod timer;
 pub(crate) mod tls;
+
+#[cfg(feature = "redis")]
+pub(crate) use connect::Io;

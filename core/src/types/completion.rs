@@ -288,6 +288,9 @@ pub struct CacheOutcome {
     /// Money not spent thanks to the cache or the shared call; absent when the price is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saved: Option<NanoUsd>,
+    /// The answer's time was over: it was given while a new one is fetched, or because none could be had.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
 }
 
 /// One try at an upstream.

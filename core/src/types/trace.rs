@@ -33,6 +33,10 @@ fn is_zero(n: &u32) -> bool {
 /// | `cache` | `hit` | the tier |
 /// | | `miss` | `unknown`, `differs` (`fields`: in what from the nearest call seen), `not_kept` (the same call was seen, but its answer expired, was evicted, is too old, was never stored or is under way) |
 /// | | `bypass` | `disabled`, `no_cache`, `refresh`, `not_deterministic` |
+/// | | `stale` | the error a kept answer stands in for |
+/// | | `renewed` | |
+/// | `tier` | `hit`, `stale`, `miss` | `redis`, `disk` |
+/// | | `failed` | `timeout`, `connect`, `io`, `circuit_open`, `auth`, `foreign`, `type`, `gone` … (`fields`: which tier) |
 /// | `flight` | `started`, `joined` | |
 /// | | `alone` | `coalesce_off`, `not_deterministic` |
 /// | `parameters` | `dropped` | `model` (`fields`: which) |

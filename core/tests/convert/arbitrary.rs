@@ -337,6 +337,7 @@ impl Gen {
             age_ms: self.option(Self::int),
             joined: self.flag(),
             saved: self.option(|g| NanoUsd(g.int())),
+            stale: self.flag(),
         }
     }
 

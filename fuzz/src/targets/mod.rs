@@ -4,6 +4,7 @@ mod answer;
 mod document;
 mod grpc;
 mod header;
+mod kept;
 mod request;
 mod sse;
 mod text;
@@ -28,6 +29,7 @@ pub const ALL: &[(&str, fn(&[u8]))] = &[
     ("grpc", grpc::messages),
     ("grpc_status", grpc::status),
     ("tokens", text::tokens),
+    ("kept", kept::kept),
 ];
 
 /// Takes the first byte off, as a choice among `n`.

@@ -500,6 +500,9 @@ pub struct CacheOutcome {
     /// Money not spent thanks to the cache or the shared call, in nanodollars; absent when the price is unknown.
     #[prost(uint64, optional, tag = "5")]
     pub saved_nano_usd: ::core::option::Option<u64>,
+    /// The answer's time was over: it was given while a new one is fetched, or because none could be had.
+    #[prost(bool, tag = "6")]
+    pub stale: bool,
 }
 /// One try at an upstream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -114,6 +114,9 @@ class CacheOutcome(_Record):
     def joined(self) -> bool: ...
     @property
     def saved(self) -> int | None: ...
+    @property
+    def stale(self) -> bool:
+        """The answer's time was over: it was given while a new one is fetched, or because none could be had."""
 
 @final
 class Attempt(_Record):

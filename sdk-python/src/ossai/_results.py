@@ -154,6 +154,9 @@ class Stats(View):
     #: Nanodollars.
     saved: int
     unpriced: int
+    #: The cache tiers beneath the memory, in the order they are asked: ``tier``, ``hits``, ``misses``, ``stores``,
+    #: ``dropped``, ``faults``, ``skipped``, ``evicted``, ``ailing``.
+    tiers: list[dict[str, Any]]
 
 
 class ModelInfo(View):

@@ -67,7 +67,7 @@ record! {
 
 record! {
     /// What the cache and the shared calls did for a call.
-    CacheOutcome(ossai::CacheOutcome) { status, tier, age_ms, joined, saved }
+    CacheOutcome(ossai::CacheOutcome) { status, tier, age_ms, joined, saved, stale }
 }
 
 record! {

@@ -171,6 +171,7 @@ impl From<&CacheOutcome> for pb::CacheOutcome {
             age_ms,
             joined,
             saved,
+            stale,
         } = cache;
         let status = match status {
             CacheStatus::Hit => pb::CacheStatus::Hit,
@@ -191,6 +192,7 @@ impl From<&CacheOutcome> for pb::CacheOutcome {
             age_ms: *age_ms,
             joined: *joined,
             saved_nano_usd: saved.map(|saved| saved.0),
+            stale: *stale,
         }
     }
 }
@@ -203,6 +205,7 @@ impl From<pb::CacheOutcome> for CacheOutcome {
             age_ms,
             joined,
             saved_nano_usd,
+            stale,
         } = cache;
         Self {
             status: match pb::CacheStatus::try_from(status) {
@@ -224,6 +227,7 @@ impl From<pb::CacheOutcome> for CacheOutcome {
             age_ms,
             joined,
             saved: saved_nano_usd.map(NanoUsd),
+            stale,
         }
     }
 }

@@ -1,0 +1,298 @@
+//! What a flight finds before it asks anybody, what it falls back on when nobody answers, and what it leaves behind.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::key::Key;
+use super::pipeline::{Flight, millis};
+use super::stream::EventLog;
+use crate::cache::memory::{Entry, Value, event_bytes};
+use crate::cache::{Found, Keep, Kind, Times, policy};
+use crate::client::free;
+use crate::error::{Error, ErrorKind, Result};
+use crate::types::{CacheOutcome, CacheStatus, CacheTier, Completion, StreamEvent, TraceStep};
+
+/// A kept completion as the answer of a call that found it.
+pub(crate) fn as_hit(
+    completion: &Completion,
+    tier: CacheTier,
+    age_ms: u64,
+    stale: bool,
+) -> Completion {
+    Completion {
+        answer: Arc::clone(&completion.answer),
+        cost: free(&completion.cost),
+        cache: CacheOutcome {
+            status: CacheStatus::Hit,
+            tier: Some(tier),
+            age_ms: Some(age_ms),
+            joined: false,
+            saved: completion.cost.total,
+            stale,
+        },
+        ..Completion::default()
+    }
+}
+
+/// Failures of the upstream or the way there, for which a stale answer may stand in.
+fn may_stand_in(error: &Error) -> bool {
+    let fields = error.fields();
+    match fields.kind {
+        ErrorKind::ConnectFailed
+        | ErrorKind::TransportInterrupted
+        | ErrorKind::Timeout
+        | ErrorKind::CircuitOpen
+        | ErrorKind::Overloaded => fields.partial.is_none(),
+        ErrorKind::UpstreamError => fields.http_status.is_none_or(|status| status >= 500),
+        _ => false,
+    }
+}
+
+impl Flight {
+    /// What the memory has by now: a caller can miss it just before another flight fills it and ends.
+    pub(crate) fn in_memory(&self, key: &Key) -> Option<Arc<Completion>> {
+        let now = self.core.clock.now();
+        let entry = self.core.memory.as_ref()?.get(key, now, self.max_age())?;
+        self.of_entry(&entry, now)
+    }
+
+    fn of_entry(&self, entry: &Entry, now: Duration) -> Option<Arc<Completion>> {
+        let Value::Completion { completion, .. } = &entry.value else {
+            return None;
+        };
+        let age = millis(now.saturating_sub(entry.stored_at));
+        let stale = !entry.is_fresh(now);
+        Some(Arc::new(as_hit(completion, CacheTier::Memory, age, stale)))
+    }
+
+    fn max_age(&self) -> Option<Duration> {
+        self.options.cache.max_age_ms.map(Duration::from_millis)
+    }
+
+    /// What the tiers beneath the memory have. A stale answer is taken where it may be while a new one is fetched.
+    ///
+    /// # Errors
+    /// `cancelled`, where nobody waits any more.
+    pub(crate) async fn in_tiers(
+        &self,
+        key: Key,
+        log: &EventLog,
+        streamed: bool,
+    ) -> Result<Option<Arc<Completion>>> {
+        let Some(found) = self.found(key).await else {
+            return Ok(None);
+        };
+        let Some(tiers) = &self.core.tiers else {
+            return Ok(None);
+        };
+        let now = tiers.now();
+        if !found.times.is_fresh(now) {
+            let window = self.core.config.cache.stale_while_revalidate_ms;
+            let over = now.saturating_sub(found.times.fresh_until);
+            if over >= window {
+                return Ok(None);
+            }
+            self.renew_found();
+        }
+        self.give(&found, now, log, streamed).await
+    }
+
+    async fn found(&self, key: Key) -> Option<Found> {
+        let keys = [key, key.as_stream()];
+        self.core
+            .tiers
+            .as_ref()?
+            .find(
+                Kind::Completion,
+                &keys,
+                self.options.cache.max_age_ms,
+                &self.progress.trace,
+            )
+            .await
+    }
+
+    /// Answers with what a tier had, and keeps it in memory for the time it has left.
+    async fn give(
+        &self,
+        found: &Found,
+        now: u64,
+        log: &EventLog,
+        streamed: bool,
+    ) -> Result<Option<Arc<Completion>>> {
+        let Value::Completion { completion, events } = &found.value else {
+            return Ok(None);
+        };
+        let stale = !found.times.is_fresh(now);
+        if let Some(memory) = &self.core.memory {
+            let config = &self.core.config.cache;
+            let usual = self.options.cache.ttl_ms.unwrap_or(config.ttl_ms);
+            let entry = promoted(&found.times, found.value.clone(), now, usual);
+            memory.put(found.key, entry.at(self.core.clock.now()));
+        }
+        let age = found.times.age(now);
+        let hit = Arc::new(as_hit(completion, found.tier, age, stale));
+        if streamed {
+            let events: Vec<StreamEvent> = match events {
+                Some(events) => events.to_vec(),
+                None => crate::client::events_of(&hit),
+            };
+            play(events, log).await?;
+        }
+        Ok(Some(hit))
+    }
+
+    /// The stale answer that stands in for one that could not be had; else the error it could not be had for.
+    pub(super) async fn stand_in(
+        &self,
+        error: Error,
+        key: Key,
+        log: &EventLog,
+        streamed: bool,
+    ) -> Result<Arc<Completion>> {
+        let config = &self.core.config.cache;
+        if !may_stand_in(&error) || self.options.cache.refresh {
+            return Err(error);
+        }
+        let kind = error.kind().name();
+        let window = config.stale_if_error_ms;
+        let note = || {
+            self.progress.trace.note(&*self.core.clock, || {
+                TraceStep::new("cache", "stale").why(kind)
+            });
+        };
+        let now = self.core.clock.now();
+        for key in [key, key.as_stream()] {
+            let kept = self.core.memory.as_ref();
+            let Some(entry) = kept.and_then(|m| m.get_kept(&key, now, self.max_age())) else {
+                continue;
+            };
+            let over = now.saturating_sub(entry.expires_at);
+            if millis(over) >= window {
+                continue;
+            }
+            if let Some(hit) = self.of_entry(&entry, now) {
+                note();
+                if streamed {
+                    let events = match &entry.value {
+                        Value::Completion {
+                            events: Some(events),
+                            ..
+                        } => events.to_vec(),
+                        _ => crate::client::events_of(&hit),
+                    };
+                    play(events, log).await?;
+                }
+                return Ok(hit);
+            }
+        }
+        let Some(tiers) = &self.core.tiers else {
+            return Err(error);
+        };
+        let now = tiers.now();
+        let Some(found) = self.found(key).await else {
+            return Err(error);
+        };
+        if now.saturating_sub(found.times.fresh_until) >= window {
+            return Err(error);
+        }
+        note();
+        match self.give(&found, now, log, streamed).await? {
+            Some(hit) => Ok(hit),
+            None => Err(error),
+        }
+    }
+
+    /// Keeps a new answer under `key`, in memory and beneath.
+    pub(crate) fn keep(
+        &self,
+        store: Option<Key>,
+        completion: &Arc<Completion>,
+        events: Option<Vec<StreamEvent>>,
+        streamed: bool,
+    ) {
+        let core = &self.core;
+        let whole = policy::may_store(completion) && (!streamed || events.is_some());
+        let kept_at_all = core.memory.is_some() || core.tiers.is_some();
+        self.progress.trace.note(&*core.clock, || {
+            if store.is_none() || !kept_at_all {
+                TraceStep::new("store", "not_stored").why("policy")
+            } else if !whole {
+                TraceStep::new("store", "not_stored").why("incomplete")
+            } else {
+                TraceStep::new("store", "stored").why("memory")
+            }
+        });
+        let Some(key) = store.filter(|_| whole && kept_at_all) else {
+            return;
+        };
+        // An orchestrator may have fallen back; it keeps the answer under its own model's key.
+        if self.asked.model() != Some(completion.model.as_str()) {
+            return;
+        }
+        let config = &core.config.cache;
+        let took: u64 = completion.attempts.last().map_or(0, |a| a.duration_us) / 1_000;
+        let keep = Keep {
+            asked_ms: self.options.cache.ttl_ms,
+            usual_ms: config.ttl_ms,
+            stale_ms: config.stale_ms(),
+            cost_ms: u32::try_from(took).unwrap_or(u32::MAX),
+        };
+        let value = Value::Completion {
+            completion: Arc::clone(completion),
+            events: events.map(Arc::from),
+        };
+        if let Some(tiers) = &core.tiers {
+            tiers.keep(Kind::Completion, key, value.clone(), tiers.now(), &keep);
+        }
+        if let Some(memory) = &core.memory {
+            let ttl = Duration::from_millis(keep.asked_ms.unwrap_or(keep.usual_ms));
+            let entry = Entry::new(value, core.clock.now(), ttl);
+            let stale = Duration::from_millis(keep.stale_ms);
+            memory.put(key, entry.renewable(stale, keep.cost_ms));
+        }
+    }
+}
+
+/// What was found beneath, on its way into the memory.
+pub(crate) struct Promoted {
+    value: Value,
+    age: Duration,
+    left: Duration,
+    stale: Duration,
+    cost_ms: u32,
+}
+
+/// Up here it has the time that remains, at most the memory's own.
+pub(crate) fn promoted(times: &Times, value: Value, now: u64, usual_ms: u64) -> Promoted {
+    let left = times.left(now);
+    // What is stale already has of that time only the rest.
+    let over = now.saturating_sub(times.fresh_until);
+    Promoted {
+        value,
+        age: Duration::from_millis(times.age(now)),
+        left: Duration::from_millis(left.min(usual_ms)),
+        stale: Duration::from_millis(times.stale().saturating_sub(over)),
+        cost_ms: times.cost_ms,
+    }
+}
+
+impl Promoted {
+    pub(crate) fn at(self, now: Duration) -> Entry {
+        Entry::new(self.value, now, self.left)
+            .renewable(self.stale, self.cost_ms)
+            .aged(self.age)
+    }
+}
+
+/// Lets a kept answer's events into the log of a stream.
+async fn play(events: Vec<StreamEvent>, log: &EventLog) -> Result<()> {
+    let mut queue: VecDeque<_> = events
+        .into_iter()
+        .map(|event| {
+            let bytes = size_of::<StreamEvent>() + event_bytes(&event);
+            (event, bytes)
+        })
+        .collect();
+    log.publish_batch(&mut queue).await.map_err(Error::from)
+}
