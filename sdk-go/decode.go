@@ -144,9 +144,9 @@ func (d *decoder) unquote(start, i int) []byte {
 		case 't':
 			out = append(out, '\t')
 		case 'u':
-			// Rare: control characters. The standard library knows the rules of surrogates.
+			// Rare: control characters. The standard library knows the rules of surrogates, which come in pairs.
 			end := i + 4
-			if end+6 <= len(d.data) && d.data[end] == '\\' && d.data[end+1] == 'u' {
+			if end+6 <= len(d.data) && d.data[i]|0x20 == 'd' && d.data[i+1] >= '8' && d.data[end] == '\\' && d.data[end+1] == 'u' {
 				end += 6
 			}
 			var text string

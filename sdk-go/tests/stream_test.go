@@ -148,7 +148,7 @@ func TestAnotherGoroutineMayCloseAStream(t *testing.T) {
 
 func TestAProgramThatDoesNotReadHoldsTheUpstreamBack(t *testing.T) {
 	piece := strings.Repeat("x", 1<<10)
-	long := make([]string, 40_000)
+	long := make([]string, 16_000)
 	for i := range long {
 		long[i] = piece
 	}
@@ -172,7 +172,9 @@ func TestAProgramThatDoesNotReadHoldsTheUpstreamBack(t *testing.T) {
 		t.Errorf("all was sent although nobody read: %v", *log.Requests[0].Outcome)
 	}
 	stream.Close()
-	equal(t, "outcome", script.outcomes()[0], "client_closed")
+	if outcome := script.outcomes()[0]; outcome != "client_closed" && outcome != "client_reset" {
+		t.Error(outcome)
+	}
 }
 
 func TestEveryKindOfEventIsReadAndWrittenAlike(t *testing.T) {
