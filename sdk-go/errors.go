@@ -12,7 +12,7 @@ import (
 type ErrorKind string
 
 // Error is the kind's name.
-func (k ErrorKind) Error() string { return "ossai: " + string(k) }
+func (k ErrorKind) Error() string { return string(k) }
 
 // Error is a failed call: every error of this package is one (errors.As). Its text holds neither prompts nor keys.
 //

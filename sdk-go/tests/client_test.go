@@ -377,5 +377,5 @@ func TestErrorsAreValuesThatSayWhatWasTried(t *testing.T) {
 	if err := json.Unmarshal(text, &again); err != nil || !reflect.DeepEqual(*failure, again) {
 		t.Errorf("%s: %v", text, err)
 	}
-	equal(t, "kind as an error", ossai.ErrTimeout.Error(), "ossai: timeout")
+	equal(t, "kind as an error", ossai.ErrTimeout.Error(), "timeout")
 }
