@@ -133,6 +133,9 @@ func (c *Client) Health(ctx context.Context) ([]Health, error) {
 // Shutdown refuses new calls and waits until those under way have ended, or until the context ends: then the rest is cancelled,
 // and the context's error is returned. The client is closed afterwards.
 func (c *Client) Shutdown(ctx context.Context) error {
+	if ctx == nil {
+		return invalid("ctx", "expected a context")
+	}
 	const long = 365 * 24 * time.Hour
 	patience := long
 	if deadline, ok := ctx.Deadline(); ok {

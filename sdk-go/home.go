@@ -137,7 +137,10 @@ func (h *home) read() {
 }
 
 func (h *home) drain() int {
-	events, _ := native.Drain(h.queue, batch, h.dispatch)
+	events, failure := native.Drain(h.queue, batch, h.dispatch)
+	if failure != nil {
+		h.failAll(failure) // what was in the queue is lost
+	}
 	return events
 }
 
@@ -155,9 +158,9 @@ func (h *home) dispatch(kind native.Kind, id uint64, payload []byte) {
 	last := kind != native.Stream
 	found := h.find(id, last)
 	if found == nil {
-		h.gate.Lock() // whoever is beginning a call has noted its waiter after this
-		h.gate.Unlock()
+		h.gate.Lock() // whoever is beginning a call has noted its waiter by now
 		found = h.find(id, last)
+		h.gate.Unlock()
 	}
 	if found != nil {
 		found.deliver(kind, payload)
@@ -179,22 +182,24 @@ func (h *home) close() {
 		_ = h.pipe.SetReadDeadline(time.Unix(1, 0))
 		<-h.reading
 		h.pipe.Close()
-		h.failRest()
+		// Those whose end was not in the queue yet.
+		payload, _ := json.Marshal(&Error{Kind: ErrCancelled, Message: "the client was closed", Billed: "maybe"})
+		h.failAll(payload)
 		native.FreeSession(h.session)
 		native.FreeQueue(h.queue)
 	})
 }
 
-// failRest ends the calls whose end was not in the queue yet.
-func (h *home) failRest() {
-	payload, _ := json.Marshal(&Error{Kind: ErrCancelled, Message: "the client was closed", Billed: "maybe"})
+// failAll ends every call with this error.
+func (h *home) failAll(payload []byte) {
 	for i := range h.shards {
 		shard := &h.shards[i]
 		shard.Lock()
 		waiters := shard.waiters
 		shard.waiters = nil
 		shard.Unlock()
-		for _, waiter := range waiters {
+		for call, waiter := range waiters {
+			native.Cancel(h.session, call)
 			waiter.deliver(native.Error, payload)
 		}
 	}

@@ -251,11 +251,15 @@ func TestAMistakeNamesItsFieldBeforeAnythingIsSent(t *testing.T) {
 	if _, err := client.Embed(background, ossai.EmbeddingRequest{Model: model, Input: []string{"a"}, InputTokens: [][]uint32{{1}}}); !errors.Is(err, ossai.ErrInvalidRequest) {
 		t.Error(err)
 	}
-	if _, err := client.Complete(nil, hello()); !errors.Is(err, ossai.ErrInvalidRequest) { //nolint:staticcheck // what is tested
+	var none context.Context
+	if _, err := client.Complete(none, hello()); !errors.Is(err, ossai.ErrInvalidRequest) {
 		t.Error(err)
 	}
-	if stream := client.Stream(nil, hello()); stream.Next() || !errors.Is(stream.Err(), ossai.ErrInvalidRequest) { //nolint:staticcheck // what is tested
+	if stream := client.Stream(none, hello()); stream.Next() || !errors.Is(stream.Err(), ossai.ErrInvalidRequest) {
 		t.Error(stream.Err())
+	}
+	if err := client.Shutdown(none); !errors.Is(err, ossai.ErrInvalidRequest) {
+		t.Error(err)
 	}
 	if _, err := client.Catalog(ossai.CatalogOptions{Sort: "size"}); !errors.Is(err, ossai.ErrInvalidRequest) {
 		t.Error(err)

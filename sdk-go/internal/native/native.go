@@ -195,11 +195,6 @@ func FreeSession(session uint64) {
 	C.ossai_session_free(C.uint64_t(session))
 }
 
-// ConfigureThreads is how many threads the runtime gets; false once it runs.
-func ConfigureThreads(threads uint32) bool {
-	return C.ossai_configure_threads(C.uint32_t(threads)) != 0
-}
-
 // Operations are the names of the operations, as a JSON list.
 func Operations() []byte {
 	var out Bytes
