@@ -28,6 +28,28 @@ need_rust() {
   need cc gcc
 }
 
+# need_go: a Go of at least 1.24, the machine's own or one in the cache, by Go's own toolchain mechanism or Debian's package.
+need_go() {
+  local have
+  export GOFLAGS=${GOFLAGS:-}
+  if ! command -v go >/dev/null 2>&1; then
+    [ -x /usr/local/go/bin/go ] && PATH=/usr/local/go/bin:$PATH || need go golang-go
+  fi
+  need cc gcc
+  have=$(go env GOVERSION)
+  if printf '%s\n' go1.24 "${have%% *}" | sort -V -C; then return; fi
+  say "Go ${have} is too old: taking 1.26.8 as a toolchain module"
+  printf '%s\n' go1.21 "${have%% *}" | sort -V -C || die "Go $have cannot fetch a newer one by itself: install Go 1.24 or newer"
+  export GOTOOLCHAIN=go1.26.8
+}
+
+# go_tool NAME PACKAGE@VERSION: a program of the module proxy in the cache; prints its path.
+go_tool() {
+  local bin=$CACHE/go-tools/${2//[\/@]/_}
+  [ -x "$bin/$1" ] || { say "building $2"; GOBIN=$bin GOFLAGS= go install "$2" >&2; }
+  printf '%s\n' "$bin/$1"
+}
+
 # venv NAME PACKAGE…: a Python environment in the cache with exactly these packages; prints its python.
 venv() {
   local name=$1 dir=$CACHE/venv-$1 want

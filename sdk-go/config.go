@@ -1,0 +1,380 @@
+package ossai
+
+import (
+	"encoding/json"
+	"log/slog"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// A ClientOption says how a client is opened. A [Config] is one too.
+type ClientOption interface {
+	applyClient(*settings) error
+}
+
+// Config is the configuration of a client as one value: the same document in every language. Zero values are absent, and have
+// the core's defaults; durations are whole milliseconds, rounded up.
+type Config struct {
+	// Endpoint is an orchestrator (`host:port` or a URL); absent means straight to the providers.
+	Endpoint string `json:"endpoint"`
+	// APIKey is the orchestrator's key.
+	APIKey string `json:"api_key"`
+	// Tenant is whose calls these are: part of every key, so that nothing crosses tenants.
+	Tenant string `json:"tenant"`
+	// Providers are by the name models are asked for under (`name/model`). Known names need only what differs.
+	Providers map[string]Provider `json:"providers"`
+	// Timeouts is how long things may take.
+	Timeouts Timeouts `json:"timeouts"`
+	// Retry is when and how often to try again.
+	Retry Retry `json:"retry"`
+	// Pacing is whether calls wait where a provider has said that nothing is left.
+	Pacing Pacing `json:"pacing"`
+	// Breaker is when an upstream that keeps failing is left alone.
+	Breaker Breaker `json:"breaker"`
+	// Hedge is whether a second copy of a late call that is safe goes out.
+	Hedge Hedge `json:"hedge"`
+	// Fallback is who is asked when a model or an orchestrator cannot answer.
+	Fallback Fallback `json:"fallback"`
+	// Cache is the memory cache.
+	Cache Cache `json:"cache"`
+	// Coalesce is which calls may share a flight: `deterministic`, `all` or `off`.
+	Coalesce string `json:"coalesce"`
+	// Limits are bounds on what is read and held.
+	Limits Limits `json:"limits"`
+	// Prices is a file whose prices replace or add to the built-in table.
+	Prices string `json:"prices"`
+	// TLS is trust.
+	TLS TLS `json:"tls"`
+	// Proxy is for providers and the orchestrator alike.
+	Proxy Proxy `json:"proxy"`
+	// Egress is which hosts and addresses may be connected to.
+	Egress Egress `json:"egress"`
+	// Trace is whether answers and errors tell why they came out as they did.
+	Trace bool `json:"trace"`
+	// Testing is for tests only.
+	Testing Testing `json:"testing"`
+}
+
+// Provider is one provider.
+type Provider struct {
+	// Kind is whose way of speaking it has: `openai` (also every compatible server) or `anthropic`.
+	Kind string `json:"kind"`
+	// API is which endpoint completions use.
+	API string `json:"api"`
+	// BaseURL is up to and including the version (`https://api.openai.com/v1`).
+	BaseURL string `json:"base_url"`
+	// FallbackURLs are further addresses of the same provider, asked in order and at once when the one before fails.
+	FallbackURLs []string `json:"fallback_urls"`
+	// APIKey is the credential itself.
+	APIKey string `json:"api_key"`
+	// APIKeyEnv is the environment variable that holds it.
+	APIKeyEnv string `json:"api_key_env"`
+	// Auth is which header carries it: `bearer`, `x_api_key`, `api_key` or `none`.
+	Auth string `json:"auth"`
+	// Headers are sent with every request.
+	Headers map[string]string `json:"headers"`
+	// Query is sent with every request; never credentials.
+	Query map[string]string `json:"query"`
+	// Version is `anthropic-version` or the like.
+	Version string `json:"version"`
+	// AllowHTTP allows plain http to other machines although a credential is sent.
+	AllowHTTP bool `json:"allow_http"`
+}
+
+// Timeouts is how long things may take.
+type Timeouts struct {
+	// Total is for a whole call; for a stream until its first event.
+	Total time.Duration `json:"total_ms"`
+	// Attempt is for one try.
+	Attempt time.Duration `json:"attempt_ms"`
+	// Connect is for making a connection.
+	Connect time.Duration `json:"connect_ms"`
+	// FirstByte is from sending to the response headers.
+	FirstByte time.Duration `json:"first_byte_ms"`
+	// StreamIdle is the longest silence inside a body.
+	StreamIdle time.Duration `json:"stream_idle_ms"`
+}
+
+// Retry is when and how often to try again.
+type Retry struct {
+	// MaxAttempts is the most tries, the first included.
+	MaxAttempts int `json:"max_attempts"`
+	// Base is the first back-off after a transient fault.
+	Base time.Duration `json:"base_ms"`
+	// ThrottleBase is the first back-off after throttling.
+	ThrottleBase time.Duration `json:"throttle_base_ms"`
+	// MaxBackoff is the longest computed one.
+	MaxBackoff time.Duration `json:"max_backoff_ms"`
+	// MaxRetryAfter is the longest wait an upstream may ask for.
+	MaxRetryAfter time.Duration `json:"max_retry_after_ms"`
+}
+
+// Pacing is whether calls wait where a provider has said that nothing is left.
+type Pacing struct {
+	Enabled    *bool `json:"enabled"`
+	MaxWaiting int   `json:"max_waiting"`
+}
+
+// Breaker is when an upstream that keeps failing is left alone.
+type Breaker struct {
+	Enabled        *bool         `json:"enabled"`
+	Window         time.Duration `json:"window_ms"`
+	MinCalls       int           `json:"min_calls"`
+	FailurePercent int           `json:"failure_percent"`
+	Open           time.Duration `json:"open_ms"`
+	HalfOpen       int           `json:"half_open"`
+}
+
+// Hedge is whether a second copy of a late call that is safe goes out.
+type Hedge struct {
+	Enabled bool `json:"enabled"`
+	// After is when; 0 is the 95th percentile measured for the model.
+	After time.Duration `json:"after_ms"`
+}
+
+// Fallback is who is asked when a model or an orchestrator cannot answer.
+type Fallback struct {
+	// Models are those asked in another's place, in order, by model.
+	Models map[string][]string `json:"models"`
+	// On are kinds of errors after which they are asked, beside the usual ones.
+	On []ErrorKind `json:"on"`
+	// Endpoints are further orchestrators.
+	Endpoints []string `json:"endpoints"`
+	// Direct asks the providers straight when no orchestrator can be reached.
+	Direct bool `json:"direct"`
+}
+
+// Cache is the memory cache.
+type Cache struct {
+	Enabled      *bool         `json:"enabled"`
+	MaxBytes     int64         `json:"max_bytes"`
+	TTL          time.Duration `json:"ttl_ms"`
+	EmbeddingTTL time.Duration `json:"embedding_ttl_ms"`
+	// Store is which answers are kept: `deterministic` or `all`.
+	Store string `json:"store"`
+}
+
+// Limits are bounds on what is read and held, in bytes.
+type Limits struct {
+	MaxResponseBytes    int64 `json:"max_response_bytes"`
+	MaxEventBytes       int64 `json:"max_event_bytes"`
+	MaxGRPCMessageBytes int64 `json:"max_grpc_message_bytes"`
+	MaxStreamLogBytes   int64 `json:"max_stream_log_bytes"`
+	// MaxInFlight is the most calls under way at once.
+	MaxInFlight int64 `json:"max_in_flight"`
+}
+
+// TLS is trust.
+type TLS struct {
+	// CAPEM are authorities to trust beside the system's.
+	CAPEM string `json:"ca_pem"`
+	// CAFile is a file of the same.
+	CAFile string `json:"ca_file"`
+	// BundledRoots trusts the authorities Mozilla does, for containers without any.
+	BundledRoots bool `json:"bundled_roots"`
+}
+
+// Proxy is for providers and the orchestrator alike.
+type Proxy struct {
+	// URL is `http://[user:password@]host:port`, instead of the environment's.
+	URL string `json:"url"`
+	// NoProxy are hosts reached without it, separated by commas.
+	NoProxy string `json:"no_proxy"`
+	// FromEnv reads the usual variables, unless it is false.
+	FromEnv *bool `json:"from_env"`
+}
+
+// Egress is which hosts and addresses may be connected to.
+type Egress struct {
+	// Checked connects to hosts of providers only, and to private addresses only where the configuration names the host.
+	Checked bool `json:"checked"`
+	// PrivateHosts are further hosts that may have private addresses.
+	PrivateHosts []string `json:"private_hosts"`
+}
+
+// Testing is for tests: time runs faster and chance is repeatable.
+type Testing struct {
+	TimeScale int     `json:"time_scale"`
+	Seed      *uint64 `json:"seed"`
+}
+
+// A settings is what the options of a client come to.
+type settings struct {
+	document    map[string]any
+	environment bool
+	credentials map[string]Credential
+	logger      *slog.Logger
+}
+
+func (c Config) applyClient(s *settings) error {
+	document, _ := document(reflect.ValueOf(c)).(map[string]any)
+	merge(s.document, document)
+	return nil
+}
+
+var duration = reflect.TypeFor[time.Duration]()
+
+// document is a value in the configuration's own form, without zero values; nil is nothing.
+func document(value reflect.Value) any {
+	switch {
+	case value.IsZero():
+		return nil
+	case value.Type() == duration:
+		return milliseconds(time.Duration(value.Int()))
+	case value.Kind() == reflect.Pointer:
+		return value.Elem().Interface() // of a plain value, whose zero means something
+	case value.Kind() == reflect.Struct:
+		fields := map[string]any{}
+		for i := range value.NumField() {
+			if field := document(value.Field(i)); field != nil {
+				fields[value.Type().Field(i).Tag.Get("json")] = field
+			}
+		}
+		return fields
+	case value.Kind() == reflect.Map && value.Type().Elem().Kind() == reflect.Struct:
+		fields := map[string]any{}
+		for _, name := range value.MapKeys() {
+			field := document(value.MapIndex(name))
+			if field == nil {
+				field = map[string]any{}
+			}
+			fields[name.String()] = field
+		}
+		return fields
+	}
+	return value.Interface()
+}
+
+// merge lays a document over another.
+func merge(under, over map[string]any) {
+	for name, value := range over {
+		below, both := under[name].(map[string]any)
+		if above, ok := value.(map[string]any); ok && both {
+			merge(below, above)
+			continue
+		}
+		under[name] = value
+	}
+}
+
+type clientOption func(*settings) error
+
+func (o clientOption) applyClient(s *settings) error { return o(s) }
+
+// set is one value at its place in the document.
+func set(value any, path ...string) clientOption {
+	return func(s *settings) error {
+		for i := len(path) - 1; i > 0; i-- {
+			value = map[string]any{path[i]: value}
+		}
+		merge(s.document, map[string]any{path[0]: value})
+		return nil
+	}
+}
+
+// WithConfigJSON is a configuration document, as from a file; options after it change it. An unknown key is an error with its
+// path.
+func WithConfigJSON(text []byte) ClientOption {
+	return clientOption(func(s *settings) error {
+		decoder := json.NewDecoder(strings.NewReader(string(text)))
+		decoder.UseNumber()
+		var over map[string]any
+		if err := decoder.Decode(&over); err != nil {
+			return invalid("config", "expected a JSON object")
+		}
+		merge(s.document, over)
+		return nil
+	})
+}
+
+// WithEndpoint is an orchestrator (`host:port` or a URL); without one calls go straight to the providers.
+func WithEndpoint(endpoint string) ClientOption { return Config{Endpoint: endpoint} }
+
+// WithAPIKey is the orchestrator's key.
+func WithAPIKey(key string) ClientOption { return Config{APIKey: key} }
+
+// WithTenant is whose calls these are: part of every key, so that nothing crosses tenants.
+func WithTenant(tenant string) ClientOption { return Config{Tenant: tenant} }
+
+// WithProvider is a provider by the name models are asked for under (`name/model`).
+func WithProvider(name string, provider Provider) ClientOption {
+	return Config{Providers: map[string]Provider{name: provider}}
+}
+
+// WithoutEnvironment leaves the OSSAI_ENDPOINT, OSSAI_API_KEY, OSSAI_TENANT and OSSAI_PRICES variables alone, which otherwise
+// fill what the options leave out.
+func WithoutEnvironment() ClientOption {
+	return clientOption(func(s *settings) error {
+		s.environment = false
+		return nil
+	})
+}
+
+// WithLogger hears of each call that went out, and of each that failed: names, numbers and money, never what was asked or
+// answered, nor keys. Calls that ended well are at debug level, others at warn.
+func WithLogger(logger *slog.Logger) ClientOption {
+	return clientOption(func(s *settings) error {
+		s.logger = logger
+		return nil
+	})
+}
+
+// with is extra with one more field; what was given is the program's.
+func with(extra Extra, name string, value any) Extra {
+	more := Extra{name: value}
+	for name, value := range extra {
+		if _, given := more[name]; !given {
+			more[name] = value
+		}
+	}
+	return more
+}
+
+type bothOption struct {
+	client clientOption
+	call   callOption
+}
+
+func (o bothOption) applyClient(s *settings) error { return o.client(s) }
+func (o bothOption) applyCall(to *CallOptions)     { o.call(to) }
+
+// WithTimeout is for a whole call, all tries and the waits between them included; for a stream until its first event. 0 ends a
+// call at once.
+func WithTimeout(timeout time.Duration) Option {
+	return bothOption{
+		func(s *settings) error {
+			if timeout < 0 {
+				return invalid("config.timeouts.total_ms", "expected no negative duration")
+			}
+			return set(milliseconds(timeout), "timeouts", "total_ms")(s)
+		},
+		func(o *CallOptions) {
+			if o.Timeout = timeout; timeout == 0 {
+				o.Extra = with(o.Extra, "timeout_ms", 0)
+			}
+		},
+	}
+}
+
+// WithRetries is how many tries may come after the first.
+func WithRetries(retries int) Option {
+	return bothOption{
+		func(s *settings) error {
+			if retries < 0 {
+				return invalid("config.retry.max_attempts", "expected 0 retries or more")
+			}
+			return set(retries+1, "retry", "max_attempts")(s)
+		},
+		func(o *CallOptions) {
+			if o.MaxAttempts = retries + 1; retries < 0 {
+				o.MaxAttempts = -1 // the core says that this is none
+			}
+		},
+	}
+}
+
+// WithTrace is whether answers and errors tell why they came out as they did.
+func WithTrace(trace bool) Option {
+	return bothOption{set(trace, "trace"), func(o *CallOptions) { o.Trace = &trace }}
+}
