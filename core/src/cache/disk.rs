@@ -18,6 +18,7 @@ use super::envelope::{Kind, Sealer, Times};
 use super::tier::{Fault, Guard};
 use super::{Found, Kept, parse};
 use crate::call::key::Key;
+use crate::types::CacheTier;
 use folder::{Folder, Stored};
 
 /// Most files being read or written at once.
@@ -164,7 +165,10 @@ impl Files {
                 .open(kind, key, bytes)
                 .ok()
                 .filter(|(times, _)| now < times.kept_until)
-                .and_then(|(times, body)| Found::new(*key, times, parse(kind, &body)?));
+                .and_then(|(times, body)| {
+                    let value = parse(kind, &body)?;
+                    Some(Found::new(CacheTier::Disk, *key, times, value))
+                });
             let Some(found) = found else {
                 // Damaged, of another secret or version, or over: of no use to anybody.
                 opened.folder.remove(kind, key);

@@ -53,7 +53,7 @@ fn parse(kind: Kind, bytes: &[u8]) -> Option<Value> {
 }
 
 /// For the fuzzers: see [`crate::fuzzing::kept`].
-#[cfg(ossai_fuzz)]
+#[cfg(any(ossai_fuzz, test))]
 pub(crate) fn fuzzed(bytes: &[u8]) {
     const KEY: Key = Key([7; 32]);
     let times = Times::default();
@@ -69,6 +69,43 @@ pub(crate) fn fuzzed(bytes: &[u8]) {
             let written = record::write(&value).unwrap_or_default();
             let again = parse(kind, &written).map(|value| record::write(&value));
             assert_eq!(again, Some(Some(written)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retry::{Random, SeededRandom};
+
+    // proves: 2.11.envelope
+    #[test]
+    fn whatever_bytes_a_store_holds_nothing_breaks() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/kept");
+        let random = SeededRandom::new(7);
+        let mut seeds = Vec::new();
+        for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            seeds.extend(std::fs::read(file.path()));
+        }
+        assert!(seeds.len() >= 3, "{} seeds", seeds.len());
+        for seed in &seeds {
+            fuzzed(seed);
+            for _ in 0..2_000 {
+                let mut bytes = seed.clone();
+                for _ in 0..=random.next_u64() % 4 {
+                    let at = usize::try_from(random.next_u64()).unwrap_or(0) % bytes.len().max(1);
+                    match random.next_u64() % 3 {
+                        0 => bytes.truncate(at),
+                        1 => bytes.insert(at, random.next_u64().to_le_bytes()[0]),
+                        _ => {
+                            if let Some(byte) = bytes.get_mut(at) {
+                                *byte = random.next_u64().to_le_bytes()[0];
+                            }
+                        }
+                    }
+                }
+                fuzzed(&bytes);
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{Found, Kept, parse};
 use crate::call::key::Key;
 use crate::client::Config;
 use crate::error::Result;
+use crate::types::CacheTier;
 use line::Line;
 
 /// Most writes under way at once.
@@ -124,7 +125,8 @@ impl Redis {
         let sealer = Arc::clone(&self.sealer);
         let open = move |bytes| {
             let (times, body) = sealer.open(kind, &key, bytes).ok()?;
-            Found::new(key, times, parse(kind, &body)?)
+            let value = parse(kind, &body)?;
+            Some(Found::new(CacheTier::Redis, key, times, value))
         };
         if bytes.len() <= LARGE {
             return open(bytes);

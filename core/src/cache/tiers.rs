@@ -37,13 +37,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    pub(super) fn new(key: Key, times: Times, value: Value) -> Option<Self> {
-        Some(Self {
-            tier: CacheTier::Disk,
+    /// Of the tier `tier`.
+    pub(super) fn new(tier: CacheTier, key: Key, times: Times, value: Value) -> Self {
+        Self {
+            tier,
             key,
             times,
             value,
-        })
+        }
     }
 }
 
@@ -251,10 +252,7 @@ impl Tiers {
             };
             TraceStep::new("tier", outcome).why(guard.name())
         });
-        found.map(|found| Found {
-            tier: guard.tier,
-            ..found
-        })
+        found
     }
 
     /// Keeps in Redis what the disk had, for the time it has left there.

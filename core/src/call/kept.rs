@@ -94,6 +94,8 @@ impl Flight {
                 return Ok(None);
             }
             self.renew_found();
+        } else if self.core.draws(found.times.left(now), found.times.cost_ms) {
+            self.renew_found();
         }
         self.give(&found, now, log, streamed).await
     }

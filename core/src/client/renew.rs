@@ -38,7 +38,7 @@ impl Core {
     }
 
     /// Draws whether an answer with so much time left is fetched anew.
-    fn draws(&self, left_ms: u64, cost_ms: u32) -> bool {
+    pub(crate) fn draws(&self, left_ms: u64, cost_ms: u32) -> bool {
         let beta = self.config.cache.early_refresh;
         if beta <= 0.0 || cost_ms == 0 {
             return false;
@@ -76,7 +76,7 @@ impl Core {
 }
 
 impl Flight {
-    /// The same for a flight that found a stale answer beneath the memory.
+    /// The same for a flight that found it beneath the memory.
     pub(crate) fn renew_found(&self) {
         let Asked::Completion(request) = &self.asked else {
             return;

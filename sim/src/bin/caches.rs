@@ -24,7 +24,11 @@ use tokio::process::Command;
 /// How much faster than the machine's a client's clock runs: writing is off for half a minute of it.
 const SCALE: u64 = 20;
 /// What a call may take beside a tier that hangs: its 100 ms for a look, and room for a busy machine.
-const LOOK: Duration = Duration::from_millis(400);
+const LOOK: Duration = Duration::from_secs(1);
+/// The time of a look where slowness is not what is shown.
+const PATIENT_MS: u64 = 5_000;
+/// Bounds on times are for an optimised build.
+const SLOWER: u32 = if cfg!(debug_assertions) { 10 } else { 1 };
 
 fn client(cache: &Value) -> Result<Client, Failed> {
     let mut cache = cache.clone();
@@ -93,6 +97,29 @@ async fn calls(client: &Client, numbers: std::ops::Range<u64>) -> Seen {
     seen
 }
 
+/// How many answers were written to the client's only tier, or given up.
+fn written(client: &Client) -> u64 {
+    let stats = client.stats();
+    stats
+        .tiers
+        .iter()
+        .map(|tier| tier.stores + tier.dropped)
+        .sum()
+}
+
+/// The same calls, and then until each answer that had to be made anew is written or given up.
+async fn calls_and_writes(client: &Client, numbers: std::ops::Range<u64>) -> Seen {
+    let before = written(client);
+    let seen = calls(client, numbers).await;
+    let begun = Instant::now();
+    while written(client) < before + seen.calls - seen.hits
+        && begun.elapsed() < Duration::from_secs(10)
+    {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    seen
+}
+
 /// Lets what is on its way to a tier arrive.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(150)).await;
@@ -130,6 +157,10 @@ async fn redis_checks(server: &Path) -> Result<bool, Failed> {
     let client = client(&json!({"redis": {"url": url}}))?;
     let mut good = true;
 
+    let times = json!({"redis": {"url": url, "timeout_ms": PATIENT_MS}});
+    good &= hit_times(times, "redis", Duration::from_millis(10)).await?;
+    redis.ask(&["FLUSHALL"]).await?;
+
     let first = calls(&client, 0..20).await;
     settle().await;
     let second = calls(&client, 0..20).await;
@@ -164,8 +195,9 @@ async fn redis_checks(server: &Path) -> Result<bool, Failed> {
     redis.restart().await?;
     good &= recovered("redis restarted", recovery(&client, 1).await);
 
-    good &= redis_refusals(&redis, &client).await?;
-    good &= redis_foreign(&redis, &client).await?;
+    let patient = self::client(&json!({"redis": {"url": url, "timeout_ms": PATIENT_MS}}))?;
+    good &= redis_refusals(&redis, &patient).await?;
+    good &= redis_foreign(&redis, &patient).await?;
     redis.stop().await;
     Ok(good)
 }
@@ -269,9 +301,7 @@ async fn redis_foreign(redis: &Redis, client: &Client) -> Result<bool, Failed> {
         redis
             .ask(&[b"SET", two.as_bytes(), &second[..at.min(second.len())]])
             .await?;
-        add(calls(client, 0..2).await);
-        // What was fetched anew is written back; the next spoiling comes after that.
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        add(calls_and_writes(client, 0..2).await);
     }
     let spoilt = wrong.fine() && wrong.hits == 0;
     good &= check(
@@ -328,12 +358,15 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 async fn disk_damage() -> Result<bool, Failed> {
     let folder = tempfile::tempdir()?;
+    let times = json!({"disk": {"path": folder.path().join("times"), "timeout_ms": PATIENT_MS}});
+    let quick = hit_times(times, "disk", Duration::from_millis(100)).await?;
     let client = client(&json!({"disk": {"path": folder.path()}}))?;
     let first = calls(&client, 0..10).await;
     client.close(Duration::from_secs(60)).await;
     let client = self::client(&json!({"disk": {"path": folder.path(), "timeout_ms": 900}}))?;
     let second = calls(&client, 0..10).await;
-    let mut good = check(
+    let mut good = quick;
+    good &= check(
         first.fine() && second.fine() && second.hits == 10,
         &format!(
             "disk: another client finds what was kept: {}",
@@ -355,12 +388,11 @@ async fn disk_damage() -> Result<bool, Failed> {
             }
             std::fs::write(path, bytes)?;
         }
-        let seen = calls(&client, 0..10).await;
+        let seen = calls_and_writes(&client, 0..10).await;
         whole.calls += seen.calls;
         whole.hits += seen.hits;
         whole.failed += seen.failed;
         whole.wrong += seen.wrong;
-        client_idle().await;
     }
     good &= check(
         whole.fine() && whole.hits == 0,
@@ -375,11 +407,6 @@ async fn disk_damage() -> Result<bool, Failed> {
     );
     good &= recovered("disk taken away", recovery(&client, 1).await);
     Ok(good)
-}
-
-/// Lets the answers of a round be written before the next one spoils them.
-async fn client_idle() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
 /// A small file system: filled, emptied, made read-only.
@@ -443,6 +470,49 @@ fn anew() -> CallOptions {
     let mut options = CallOptions::default();
     options.cache.refresh = true;
     options
+}
+
+/// How long hits of a tier take, with values of 10 kB, against the bound at the 95th percentile.
+async fn hit_times(cache: Value, what: &str, bound: Duration) -> Result<bool, Failed> {
+    let client = client(&cache)?;
+    let texts = |n: u64| -> Vec<String> { (0..10).map(|i| format!("text {i} of {n}")).collect() };
+    let asked = |n: u64| -> Result<EmbeddingRequest, Failed> {
+        let request = json!({"model": "local/hash", "input": texts(n), "dimensions": 256});
+        Ok(serde_json::from_value(request)?)
+    };
+    for n in 0..100 {
+        client.embed(asked(n)?).await?;
+    }
+    settle().await;
+    let mut times = Vec::new();
+    for n in 0..2_000 {
+        let request = asked(n % 100)?;
+        let begun = Instant::now();
+        let answer = client.embed(request).await?;
+        times.push(begun.elapsed());
+        if answer.cache.status != CacheStatus::Hit {
+            return Ok(check(false, &format!("{what}: look {n} was no hit")));
+        }
+    }
+    times.sort_unstable();
+    let at = |share: usize| {
+        times
+            .get(times.len() * share / 100)
+            .copied()
+            .unwrap_or_default()
+    };
+    let (p50, p95, p99) = (at(50), at(95), at(99));
+    let bound = bound * SLOWER;
+    Ok(check(
+        p95 <= bound,
+        &format!(
+            "{what}: a hit of 10 kB takes {} / {} / {} µs (p50 / p95 / p99), at most {} ms wanted of this build at p95",
+            p50.as_micros(),
+            p95.as_micros(),
+            p99.as_micros(),
+            bound.as_millis()
+        ),
+    ))
 }
 
 /// Writes as fast as it can until it is killed.
