@@ -29,6 +29,7 @@ pub use money::EstimateOptions;
 pub use secret::Secret;
 pub use tokens::TokenCount;
 
+use crate::budget::{BudgetState, Budgets, SharedBudgets};
 use crate::cache::Tiers;
 use crate::budget::{BudgetState, Budgets, SharedBudgets};
 use crate::cache::memory::Memory;
