@@ -31,7 +31,6 @@ pub use tokens::TokenCount;
 
 use crate::budget::{BudgetState, Budgets, SharedBudgets};
 use crate::cache::Tiers;
-use crate::budget::{BudgetState, Budgets, SharedBudgets};
 use crate::cache::memory::Memory;
 use crate::cache::missing::Missing;
 use crate::call::flight::{self, Flights};
