@@ -216,6 +216,24 @@ def client_goals(r, table):
         table.row(f"{client}, after the calls at 64 at once", f"{number(r.value('resident_mb', **key))} MB", "", None, None)
 
 
+def go_goals(r, table):
+    table.section("Go: CPU per call, per stream event and per memory hit (answer of 1 kB)")
+    for at in (1, 16, 64):
+        def key(client):
+            return {"measure": "calls", "client": client, "at": at}
+        for client, goal in (("go-http", 1.5), ("openai-go", 1)):
+            ratio = r.ratio("cpu_us", key("ossai-go"), key(client))
+            table.row(f"call, {at} at once, over {client}", f"{number(r.value('cpu_us', **key('ossai-go')))} / {number(r.value('cpu_us', **key(client)))} µs",
+                      spread(ratio), f"<= {goal}x", at_most(ratio, goal))
+    for client in ("go-http", "openai-go"):
+        a, b = ({"measure": "burst", "client": name} for name in ("ossai-go", client))
+        table.row(f"event over {client}", f"{number(r.value('cpu_us', **a))} / {number(r.value('cpu_us', **b))} µs", spread(r.ratio("cpu_us", a, b)), None, None)
+    for size in (100, 2_000):
+        hit = r.value("cpu_us", measure="hit", client="ossai-go", bytes=size)
+        goal = "<= 3 µs" if size == 2_000 else None
+        table.row(f"hit, {size:,} B request", f"{number(hit)} µs", "", goal, hit <= 3 if goal and hit is not None else None)
+
+
 def token_goals(r, table):
     encodings = sorted({entry["encoding"] for entry in r.entries if "encoding" in entry}, reverse=True)
     for encoding in encodings:
@@ -266,6 +284,7 @@ def main():
     print(", ".join(f"{name} {version}" for name, version in document["versions"].items() if version))
     table, results = Table(), Results(document["results"])
     client_goals(results, table)
+    go_goals(results, table)
     token_goals(results, table)
     table.show()
     for entry in document["results"]:

@@ -75,6 +75,8 @@ type Completion struct {
 	Timing Timing `json:"timing"`
 	// Trace is why the call came out as it did, where that was asked for.
 	Trace *Trace `json:"trace,omitempty"`
+	// ToolRun is what a tool loop did, where an orchestrator or another client ran one.
+	ToolRun json.RawMessage `json:"tool_run,omitempty"`
 }
 
 // ToolCalls are the tools the model wants called, in order.
@@ -166,6 +168,8 @@ type CacheOutcome struct {
 	Joined bool `json:"joined"`
 	// Saved is money not spent; nil when the price is unknown.
 	Saved *NanoUSD `json:"saved,omitempty"`
+	// Stale says that the answer's time was over: it was given while a new one is fetched, or because none could be had.
+	Stale bool `json:"stale,omitempty"`
 }
 
 // Attempt is one try at an upstream.
@@ -386,6 +390,22 @@ type Stats struct {
 	Spent            NanoUSD `json:"spent"`
 	Saved            NanoUSD `json:"saved"`
 	Unpriced         uint64  `json:"unpriced"`
+	// Tiers are the cache tiers beneath the memory, in the order they are asked.
+	Tiers []TierStats `json:"tiers"`
+}
+
+// TierStats is what a cache tier has done for all clients of the process that share it.
+type TierStats struct {
+	Tier    string `json:"tier"`
+	Hits    uint64 `json:"hits"`
+	Misses  uint64 `json:"misses"`
+	Stores  uint64 `json:"stores"`
+	Dropped uint64 `json:"dropped"`
+	Faults  uint64 `json:"faults"`
+	Skipped uint64 `json:"skipped"`
+	Evicted uint64 `json:"evicted"`
+	// Ailing says that it is in trouble now; calls go on without it.
+	Ailing bool `json:"ailing"`
 }
 
 // ModelEntry is a model's entry in the price table: prices, limits, capabilities.

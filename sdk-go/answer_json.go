@@ -53,6 +53,8 @@ func (c *Completion) decode(d *decoder) {
 			c.Timing.decode(d)
 		case "trace":
 			c.Trace = d.trace()
+		case "tool_run":
+			c.ToolRun = d.raw()
 		default:
 			d.skip()
 		}
@@ -174,6 +176,8 @@ func (c *CacheOutcome) decode(d *decoder) {
 			c.Joined = d.boolean()
 		case "saved":
 			c.Saved = d.money()
+		case "stale":
+			c.Stale = d.boolean()
 		default:
 			d.skip()
 		}

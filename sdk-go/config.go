@@ -36,8 +36,10 @@ type Config struct {
 	Hedge Hedge `json:"hedge"`
 	// Fallback is who is asked when a model or an orchestrator cannot answer.
 	Fallback Fallback `json:"fallback"`
-	// Cache is the memory cache.
+	// Cache is the caches: in memory, and beneath it.
 	Cache Cache `json:"cache"`
+	// Budgets is what calls may cost, by tenant, user, model and tag.
+	Budgets Budgets `json:"budgets"`
 	// Coalesce is which calls may share a flight: `deterministic`, `all` or `off`.
 	Coalesce string `json:"coalesce"`
 	// Limits are bounds on what is read and held.
@@ -145,14 +147,81 @@ type Fallback struct {
 	Direct bool `json:"direct"`
 }
 
-// Cache is the memory cache.
+// Cache is the caches: in memory, and beneath it those that outlive the process.
 type Cache struct {
-	Enabled      *bool         `json:"enabled"`
-	MaxBytes     int64         `json:"max_bytes"`
-	TTL          time.Duration `json:"ttl_ms"`
-	EmbeddingTTL time.Duration `json:"embedding_ttl_ms"`
+	Enabled           *bool         `json:"enabled"`
+	MaxBytes          *int64        `json:"max_bytes"`
+	EmbeddingMaxBytes *int64        `json:"embedding_max_bytes"`
+	TTL               time.Duration `json:"ttl_ms"`
+	EmbeddingTTL      time.Duration `json:"embedding_ttl_ms"`
 	// Store is which answers are kept: `deterministic` or `all`.
 	Store string `json:"store"`
+	// StaleWhileRevalidate is how long older answers are still given, while a new one is fetched.
+	StaleWhileRevalidate time.Duration `json:"stale_while_revalidate_ms"`
+	// StaleIfError is how long they are given where the upstream fails.
+	StaleIfError time.Duration `json:"stale_if_error_ms"`
+	// EarlyRefresh fetches anew before the time is over: 0 never, 1 as published, more is earlier.
+	EarlyRefresh float64 `json:"early_refresh"`
+	// Redis is shared by processes and machines.
+	Redis *RedisCache `json:"redis"`
+	// Disk is on this machine.
+	Disk *DiskCache `json:"disk"`
+}
+
+// RedisCache is a cache shared by processes and machines.
+type RedisCache struct {
+	URL               string        `json:"url"`
+	Timeout           time.Duration `json:"timeout_ms"`
+	TTL               time.Duration `json:"ttl_ms"`
+	EmbeddingTTL      time.Duration `json:"embedding_ttl_ms"`
+	Prefix            string        `json:"prefix"`
+	MaxEntryBytes     int64         `json:"max_entry_bytes"`
+	CompressFromBytes int64         `json:"compress_from_bytes"`
+	Key               string        `json:"key"`
+}
+
+// DiskCache is a cache on this machine.
+type DiskCache struct {
+	Path              string        `json:"path"`
+	MaxBytes          int64         `json:"max_bytes"`
+	EmbeddingMaxBytes int64         `json:"embedding_max_bytes"`
+	Timeout           time.Duration `json:"timeout_ms"`
+	TTL               time.Duration `json:"ttl_ms"`
+	EmbeddingTTL      time.Duration `json:"embedding_ttl_ms"`
+	MaxEntryBytes     int64         `json:"max_entry_bytes"`
+	CompressFromBytes int64         `json:"compress_from_bytes"`
+	// Encrypt is done unless it is false.
+	Encrypt *bool  `json:"encrypt"`
+	Key     string `json:"key"`
+}
+
+// Budgets is what calls may cost.
+type Budgets struct {
+	Limits []Budget `json:"limits"`
+	// Ledger is a file that processes share; without one the budgets are the client's own.
+	Ledger string `json:"ledger"`
+	// Lease is how long what a call holds outlives a process that has died.
+	Lease time.Duration `json:"lease_ms"`
+}
+
+// Budget is one limit: money, tokens or both.
+type Budget struct {
+	// Scope is who is counted: `tenant`, `user`, `model`, `tag` …
+	Scope string `json:"scope"`
+	Tag   string `json:"tag"`
+	// Name is the one it holds for; absent is each by itself.
+	Name string `json:"name"`
+	// Window is over what time.
+	Window  string   `json:"window"`
+	NanoUSD *NanoUSD `json:"nano_usd"`
+	Tokens  *uint64  `json:"tokens"`
+	// Soft lets calls pass and only counts them.
+	Soft    bool   `json:"soft"`
+	Reserve string `json:"reserve"`
+	// Clamp lowers max_tokens to what is left.
+	Clamp             bool     `json:"clamp"`
+	MaxReserveNanoUSD *NanoUSD `json:"max_reserve_nano_usd"`
+	MaxReserveTokens  *uint64  `json:"max_reserve_tokens"`
 }
 
 // Limits are bounds on what is read and held, in bytes.
@@ -222,8 +291,19 @@ func document(value reflect.Value) any {
 		return nil
 	case value.Type() == duration:
 		return milliseconds(time.Duration(value.Int()))
+	case value.Kind() == reflect.Pointer && value.Elem().Kind() == reflect.Struct:
+		if field := document(value.Elem()); field != nil {
+			return field
+		}
+		return map[string]any{}
 	case value.Kind() == reflect.Pointer:
 		return value.Elem().Interface() // of a plain value, whose zero means something
+	case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
+		list := make([]any, value.Len())
+		for i := range list {
+			list[i] = document(value.Index(i))
+		}
+		return list
 	case value.Kind() == reflect.Struct:
 		fields := map[string]any{}
 		for i := range value.NumField() {

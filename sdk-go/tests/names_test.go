@@ -40,7 +40,7 @@ func tags(of any) []string {
 }
 
 func TestEveryFieldOfTheCoresTypesHasItsPlaceAndNoneIsMadeUp(t *testing.T) {
-	own := []string{"cost", "cache", "attempts", "request_id", "timing", "trace"}
+	own := []string{"cost", "cache", "attempts", "request_id", "timing", "trace", "tool_run"}
 	for name, of := range map[string]any{
 		"Answer": ossai.Completion{}, "EmbeddingResponse": ossai.EmbeddingResponse{}, "Embedding": ossai.Embedding{}, "Usage": ossai.Usage{},
 		"Cost": ossai.Cost{}, "CacheOutcome": ossai.CacheOutcome{}, "Attempt": ossai.Attempt{}, "Timing": ossai.Timing{}, "Trace": ossai.Trace{},
