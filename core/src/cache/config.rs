@@ -172,7 +172,8 @@ impl DiskCache {
     }
 }
 
-/// Where a Redis is, taken out of its URL.
+/// Where a Redis is, taken out of its URL. A build without that tier reads it only to say what is wrong with it.
+#[cfg_attr(not(feature = "redis"), allow(dead_code))]
 #[derive(Clone)]
 pub(crate) struct Address {
     pub(crate) host: String,
