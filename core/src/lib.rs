@@ -16,6 +16,7 @@
 //! [`error`] the one table of what can go wrong, [`tokens`] counts offline and [`cost`] prices.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod budget;
 pub mod cache;
 pub mod call;
 pub mod client;

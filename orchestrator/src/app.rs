@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ossai::budget::SharedBudgets;
 use ossai::{Client, Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
@@ -87,9 +88,11 @@ impl App {
     }
 }
 
-/// A client per tenant. They share nothing: cached answers, shared calls, retry quotas and connections are a tenant's own.
+/// A client per tenant. They share nothing but the budgets' ledger: cached answers, shared calls, retry quotas and
+/// connections are a tenant's own.
 pub(crate) struct Clients {
     template: ossai::Config,
+    pub(crate) budgets: SharedBudgets,
     most: usize,
     held: Mutex<Held>,
 }
@@ -101,12 +104,15 @@ struct Held {
 }
 
 impl Clients {
-    pub(crate) fn new(template: ossai::Config, most: usize) -> Self {
-        Self {
+    /// # Errors
+    /// Budgets that are wrong.
+    pub(crate) fn new(template: ossai::Config, most: usize) -> Result<Self> {
+        Ok(Self {
+            budgets: SharedBudgets::new(&template)?,
             template,
             most,
             held: Mutex::default(),
-        }
+        })
     }
 
     /// The tenant's client, made when it is not held; the one unused for longest makes room. Calls under way keep theirs.
@@ -118,10 +124,11 @@ impl Clients {
             *used = now;
             return Ok(client.clone());
         }
-        let client = Client::new(ossai::Config {
+        let config = ossai::Config {
             tenant: Some(tenant.to_string()),
             ..self.template.clone()
-        })?;
+        };
+        let client = Client::with_budgets(config, &self.budgets)?;
         if held.clients.len() >= self.most {
             let oldest = held
                 .clients

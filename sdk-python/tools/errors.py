@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from ._native import Completion
-    from ._types import AttemptDict
+    from ._types import AttemptDict, BudgetRefusalDict
 
 
 class OssaiError(Exception):
@@ -69,6 +69,8 @@ class OssaiError(Exception):
     scope: str | None
     #: Why no further try was made.
     gave_up: str | None
+    #: The budgets that refused the call, each with its limit, what is spent, held and left.
+    budgets: list[BudgetRefusalDict]
     #: Whether the vendor bills it.
     billed: Literal["no", "maybe", "yes"]
     #: Every try, in order.
@@ -100,6 +102,7 @@ class OssaiError(Exception):
         self.phase = fields.get("phase")
         self.scope = fields.get("scope")
         self.gave_up = fields.get("gave_up")
+        self.budgets = fields.get("budgets", [])
         self.billed = fields.get("billed", "no")
         self.attempts = fields.get("attempts", [])
         self.trace = fields.get("trace")

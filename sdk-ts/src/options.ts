@@ -73,6 +73,8 @@ export interface ClientOptions {
     maxStreamLogBytes?: number;
     maxInFlight?: number;
   };
+  /** What calls may cost. Over an orchestrator its budgets hold and these do not. */
+  budgets?: { limits?: readonly Budget[]; ledger?: string | null; leaseMs?: number };
   /** A file whose prices replace or add to the built-in table. */
   prices?: string;
   tls?: { caPem?: string; caFile?: string; bundledRoots?: boolean };
@@ -81,6 +83,28 @@ export interface ClientOptions {
   trace?: boolean;
   /** For tests only. */
   testing?: { timeScale?: number; seed?: number };
+}
+
+/** One budget: a limit in money, in tokens or in both, for one scope and window. */
+export interface Budget {
+  /** What it is of; `tenant` unless said otherwise. */
+  scope?: "tenant" | "key" | "user" | "model" | "tag";
+  /** Of scope `tag`: the tag whose values have a budget each. */
+  tag?: string;
+  /** Whose it is; absent means each one's own. */
+  name?: string;
+  /** How long it lasts, in UTC. */
+  window: "hour" | "day" | "month" | "total";
+  nanoUsd?: Nanodollars;
+  tokens?: number;
+  /** Only booked, never refused. */
+  soft?: boolean;
+  /** How much a call holds while it is under way: the most it can cost, or the high end of what it is likely to. */
+  reserve?: "strict" | "calibrated";
+  /** Lower a call's `max_tokens` to what is left instead of refusing it. */
+  clamp?: boolean;
+  maxReserveNanoUsd?: Nanodollars;
+  maxReserveTokens?: number;
 }
 
 /** What can be said of any wait. */

@@ -34,10 +34,17 @@ export function renamed(root: string, given: unknown, depth = 0): Fields {
         Object.entries(value).map(([one, of]) => [one, isFields(of) ? renamed(`${root}.${name}.${one}`, of, depth + 1) : of]),
       );
     } else {
-      result[name] = isFields(value) && !OPAQUE.has(name) ? renamed(`${root}.${name}`, value, depth + 1) : value;
+      result[name] = OPAQUE.has(name) ? value : within(`${root}.${name}`, value, depth + 1);
     }
   }
   return result;
+}
+
+/** A value of settings: settings of its own, a list that may have some, or neither. */
+function within(root: string, value: unknown, depth: number): unknown {
+  if (isFields(value)) return renamed(root, value, depth);
+  if (!Array.isArray(value)) return value;
+  return value.map((one, i) => (isFields(one) ? renamed(`${root}[${i}]`, one, depth) : one));
 }
 
 /** An object of settings; absent is empty. */

@@ -168,6 +168,26 @@ export interface Attempt {
   endpoint?: string;
 }
 
+/** A budget that has not enough for a call. Amounts are nanodollars or tokens, as `unit` says. */
+export interface BudgetRefusal {
+  /** What it is of: `tenant`, `key`, `user`, `model` or `tag`. */
+  scope: string;
+  tag?: string;
+  /** Whose it is; absent for calls without a tenant. */
+  name?: string;
+  /** How long it lasts, in UTC. */
+  window: string;
+  unit: "nano_usd" | "tokens" | (string & {});
+  limit: Nanodollars;
+  spent: Nanodollars;
+  held: Nanodollars;
+  /** What the call would have held. */
+  asked: Nanodollars;
+  available: Nanodollars;
+  /** When the window ends, in milliseconds since 1970; absent for `total`. */
+  resets_at_ms?: number;
+}
+
 /** Where a call's time went, in microseconds. */
 export interface Timing {
   queue_us: number;

@@ -7,7 +7,7 @@ const { errorKinds } = createRequire(import.meta.url)("../native/ossai.linux-x64
 
 const HEAD = `/** Every error the client raises. Written by tools/errors.mjs from the core's error table: change that, not this. */
 
-import type { Attempt, Completion, Trace } from "./types.js";
+import type { Attempt, BudgetRefusal, Completion, Trace } from "./types.js";
 
 /** The kinds of errors, the same in every language. */
 export type ErrorCode =
@@ -31,6 +31,7 @@ export interface ErrorFields {
   phase?: string;
   scope?: string;
   gave_up?: string;
+  budgets?: BudgetRefusal[];
   billed?: "no" | "maybe" | "yes";
   attempts?: Attempt[];
   partial?: Completion;
@@ -86,6 +87,8 @@ export class OssaiError extends Error {
   declare readonly scope: string | undefined;
   /** Why no further try was made. */
   declare readonly gaveUp: string | undefined;
+  /** The budgets that refused the call, each with its limit, what is spent, held and left. */
+  declare readonly budgets: readonly BudgetRefusal[];
   /** Whether the vendor bills it. */
   declare readonly billed: "no" | "maybe" | "yes";
   /** Every try, in order. */
@@ -102,7 +105,7 @@ export class OssaiError extends Error {
     Object.defineProperty(this, BRAND, { value: true });
     const given = fields ?? { kind: (new.target.code || "internal") as ErrorCode, message, retriable: false };
     Object.defineProperty(this, "fields", { value: given }); // not enumerable: the others say it once, where errors are printed
-    const own: Record<string, unknown> = { billed: "no", attempts: [] };
+    const own: Record<string, unknown> = { billed: "no", budgets: [], attempts: [] };
     for (const [name, value] of Object.entries(given)) {
       if (name !== "message") own[PROPERTIES[name] ?? name] = value;
     }

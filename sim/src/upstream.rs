@@ -41,6 +41,8 @@ pub struct Record {
 struct Shared {
     mood: AtomicUsize,
     delay_ms: AtomicU64,
+    /// Tokens of input and output every answer says it used.
+    usage: Mutex<(u64, u64)>,
     calls: Mutex<HashMap<String, Record>>,
 }
 
@@ -62,7 +64,10 @@ impl Upstream {
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let listener = socket.listen(4096)?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            usage: Mutex::new((9, 9)),
+            ..Shared::default()
+        });
         let task = tokio::spawn(accept(listener, shared.clone())).abort_handle();
         Ok(Self {
             address,
@@ -92,6 +97,15 @@ impl Upstream {
     pub fn set_delay(&self, delay: Duration) {
         let ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.shared.delay_ms.store(ms, Ordering::Release);
+    }
+
+    /// What every answer says it used.
+    pub fn set_usage(&self, input: u64, output: u64) {
+        *self
+            .shared
+            .usage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = (input, output);
     }
 
     /// What was done for each call so far, by the call's name; the memory of it is cleared.
@@ -194,7 +208,10 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         }
         let mood = MOODS[shared.mood.load(Ordering::Acquire)];
         let (status, extra, body) = match mood {
-            Mood::Well => ("200 OK", "", answer(&request)),
+            Mood::Well => {
+                let usage = *shared.usage.lock().unwrap_or_else(PoisonError::into_inner);
+                ("200 OK", "", answer(&request, usage))
+            }
             Mood::Throttling => (
                 "429 Too Many Requests",
                 "retry-after: 1\r\n",
@@ -232,9 +249,12 @@ pub fn answer_to(call: &str) -> String {
     format!("one two three: the answer to {call}")
 }
 
-fn answer(request: &Request) -> String {
+fn answer(request: &Request, (input, output): (u64, u64)) -> String {
     let text = answer_to(&request.call);
-    let usage = r#"{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}"#;
+    let total = input + output;
+    let usage = format!(
+        r#"{{"prompt_tokens":{input},"completion_tokens":{output},"total_tokens":{total}}}"#
+    );
     if !request.stream {
         return format!(
             r#"{{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o-mini","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}],"usage":{usage}}}"#

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
+use super::budget::Billable;
 use super::pipeline::{Failure, Flight, Success, Try};
 use crate::client::config::ProviderKind;
 use crate::client::route::{header_name, header_value};
 use crate::error::{Billed, Error, ErrorKind, Result};
 use crate::provider::{self, WireBody};
 use crate::transport::http::{Limits, Phase, Request, Response, header};
-use crate::types::Completion;
+use crate::types::{Completion, Usage};
 
 /// Names under which vendors return their request id.
 const REQUEST_ID_HEADERS: [HeaderName; 3] = [
@@ -169,6 +170,14 @@ pub(crate) struct Whole<'a>(pub(crate) &'a Outgoing);
 impl Try for Whole<'_> {
     type Value = Completion;
 
+    fn billable(&self) -> Billable<'_> {
+        self.0.billable()
+    }
+
+    fn used(&self, flight: &Flight, value: &Completion) -> Usage {
+        self.0.used(flight, value)
+    }
+
     async fn attempt(&self, flight: &Flight) -> Result<Success<Completion>, Failure> {
         flight.complete(self.0).await
     }
@@ -224,4 +233,18 @@ impl From<WireBody> for Wire {
 pub(crate) struct Outgoing {
     pub(crate) request: std::sync::Arc<crate::types::CompletionRequest>,
     pub(crate) wire: Wire,
+}
+
+impl Outgoing {
+    pub(super) fn billable(&self) -> Billable<'_> {
+        Billable::Completion(&self.request, self.wire.body.len())
+    }
+
+    /// The vendor's own usage, or our count where it sent none.
+    pub(super) fn used(&self, flight: &Flight, value: &Completion) -> Usage {
+        match value.raw_usage {
+            Some(_) => value.usage.clone(),
+            None => flight.core.counted_usage(&self.request, value),
+        }
+    }
 }

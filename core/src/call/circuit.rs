@@ -108,7 +108,13 @@ impl<D: Fn() -> Option<Duration>> Drop for Entered<'_, D> {
 
 /// Whether an error says that nobody was asked.
 pub(crate) fn is_refusal(fields: &Fields) -> bool {
-    fields.kind == ErrorKind::CircuitOpen || fields.detail.as_deref() == Some(super::pace::PACED)
+    matches!(
+        fields.kind,
+        ErrorKind::CircuitOpen
+            | ErrorKind::BudgetExceeded
+            | ErrorKind::PriceUnknown
+            | ErrorKind::BudgetUnavailable
+    ) || fields.detail.as_deref() == Some(super::pace::PACED)
 }
 
 /// The error of a call that was not tried.

@@ -107,7 +107,16 @@ impl Flight {
         streamed: bool,
         store: Option<Key>,
     ) -> Result<Arc<Completion>> {
-        let outcome = self.fly_once(request, log, streamed, store).await;
+        let mut outcome = self
+            .fly_once(Arc::clone(&request), log, streamed, store)
+            .await;
+        let mut lowered = 0;
+        while let Err(error) = &outcome
+            && self.lost_its_place(error, &mut lowered)
+        {
+            let again = self.fly_once(Arc::clone(&request), log, streamed, store);
+            outcome = Box::pin(again).await;
+        }
         let outcome = match outcome {
             Err(error) if self.has_elsewhere() => {
                 let what = Completing {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::attempt::{Wire, request_id, unreadable};
+use super::budget::Billable;
 use super::elsewhere::Asking;
 use super::flight::Publisher;
 use super::pace::Asked;
@@ -66,12 +67,21 @@ impl Try for Remote<'_> {
 
 /// One request of a call that may need several.
 struct Piece<'a> {
+    part: &'a EmbeddingRequest,
     wire: &'a Wire,
     expected: usize,
 }
 
 impl Try for Piece<'_> {
     type Value = EmbeddingResponse;
+
+    fn billable(&self) -> Billable<'_> {
+        Billable::Embedding(self.part, self.wire.body.len())
+    }
+
+    fn used(&self, _flight: &Flight, value: &EmbeddingResponse) -> Usage {
+        value.usage.clone()
+    }
 
     async fn attempt(&self, flight: &Flight) -> Result<Success<EmbeddingResponse>, Failure> {
         flight.embed(self.wire, self.expected).await
@@ -192,6 +202,7 @@ impl Flight {
         self.tries(
             || log.latest_deadline(),
             &Piece {
+                part,
                 wire: &wire,
                 expected,
             },

@@ -15,9 +15,10 @@ use std::time::Duration;
 
 pub(crate) use latency::Latencies;
 
+use super::budget::Hold;
 use super::circuit::{Entered, is_refusal};
 use super::pace::Pace;
-use super::pipeline::{Failure, Flight, Success, Try, millis};
+use super::pipeline::{Failure, Flight, Seen, Success, Try, millis};
 use crate::client::Core;
 use crate::client::config::ProviderKind;
 use crate::client::route::Route;
@@ -87,6 +88,7 @@ pub(crate) struct Racer {
     side: Side,
     phase: Phase,
     pace: Pace,
+    seen: Seen,
 }
 
 impl Racer {
@@ -96,6 +98,7 @@ impl Racer {
             side,
             phase: Phase::default(),
             pace: Pace::default(),
+            seen: Seen::default(),
         }
     }
 
@@ -107,6 +110,11 @@ impl Racer {
     /// Likewise its place in the vendor's limits.
     pub(super) fn pace(&self) -> Option<&Pace> {
         (self.side == Side::Copy).then_some(&self.pace)
+    }
+
+    /// Likewise what came of its stream.
+    pub(super) fn seen(&self) -> Option<&Seen> {
+        (self.side == Side::Copy).then_some(&self.seen)
     }
 
     /// Asks to be the one whose events reach the callers.
@@ -170,6 +178,7 @@ impl<'a, D: Fn() -> Option<Duration> + Send + Sync> Race<'a, D> {
         hedge: &Hedge,
         what: &T,
         entered: Entered<'a, D>,
+        hold: Option<Box<Hold<'_>>>,
         counted: &mut u32,
     ) -> (Decided<'a, T::Value, D>, Option<Spent>) {
         let core = &self.flight.core;
@@ -180,7 +189,7 @@ impl<'a, D: Fn() -> Option<Duration> + Send + Sync> Race<'a, D> {
         let mut one = Copy {
             side: Side::First,
             flight: &first,
-            running: Box::pin(first.limited(what)),
+            running: Box::pin(first.charged(what, hold)),
             entered,
             started,
             waited: Duration::ZERO,
@@ -244,7 +253,12 @@ impl<'a, D: Fn() -> Option<Duration> + Send + Sync> Race<'a, D> {
             flight: &copy,
             running: Box::pin(async {
                 copy.pace(deadline()).await?;
-                copy.limited(what).await
+                // It is paid for on its own.
+                let hold = match copy.budgets() {
+                    Some(budgets) => copy.hold(budgets, what.billable()).await?,
+                    None => None,
+                };
+                copy.charged(what, hold).await
             }),
             entered,
             started: now,

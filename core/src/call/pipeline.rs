@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::budget::{Billable, Hold};
 use super::circuit::is_refusal;
 use super::elsewhere::Reached;
 use super::fallback::Fallbacks;
@@ -22,7 +23,10 @@ use crate::retry::{
 };
 use crate::transport::http::Phase;
 use crate::transport::timer::IdleTimer;
-use crate::types::{Attempt, CallOptions, TraceStep};
+use crate::types::{Attempt, CallOptions, Completion, TraceStep, Usage};
+
+/// A part of an answer that nobody got to the end of.
+pub(super) type Seen = Mutex<Option<Box<Completion>>>;
 
 /// What a flight has done so far; its callers read it when their own time runs out.
 #[derive(Debug, Default)]
@@ -36,6 +40,10 @@ pub(crate) struct Progress {
     attempts: Mutex<Vec<Attempt>>,
     /// Copies of the request, beside the one that was answered, that may be billed.
     pub(super) losers: AtomicU32,
+    /// What came of a stream whose try was dropped, where a budget has to know.
+    pub(super) seen: Seen,
+    /// How often `max_tokens` was lowered to what a budget had left.
+    pub(super) clamps: AtomicU32,
     /// What an orchestrator has done with it.
     pub(super) reached: Reached,
     /// The latest moment anybody waits for, in nanoseconds of the client's clock; 0 while none is set.
@@ -165,6 +173,16 @@ pub(crate) trait Try: Sync {
     /// What a good try gives.
     type Value: Send;
 
+    /// What a budget holds money for.
+    fn billable(&self) -> Billable<'_> {
+        Billable::Nothing
+    }
+
+    /// What an answer used of it.
+    fn used(&self, _flight: &Flight, _value: &Self::Value) -> Usage {
+        Usage::default()
+    }
+
     /// One try; dropping it closes its connection.
     fn attempt(
         &self,
@@ -237,7 +255,18 @@ impl Flight {
                     .map_err(|refused| (refused, "circuit")),
                 Err(refused) => Err((refused, "pace")),
             };
-            let entered = match entered {
+            let entered = match (entered, self.budgets()) {
+                (Ok(entered), None) => Ok((entered, None)),
+                // Boxed: the state of this stage would be moved about by every call without it.
+                (Ok(entered), Some(budgets)) => {
+                    match Box::pin(self.hold(budgets, what.billable())).await {
+                        Ok(hold) => Ok((entered, hold)),
+                        Err(refused) => Err((refused, "budget")),
+                    }
+                }
+                (Err(refused), _) => Err(refused),
+            };
+            let (entered, hold) = match entered {
                 Ok(entered) => entered,
                 Err((refused, why)) => {
                     // The last real error says more. Dropping the permit gives its cost back: nothing was sent.
@@ -266,13 +295,13 @@ impl Flight {
                         most: policy.max_attempts,
                     };
                     let (decided, copy) =
-                        Box::pin(race.run(hedge, what, entered, &mut counted)).await;
+                        Box::pin(race.run(hedge, what, entered, hold, &mut counted)).await;
                     copied = copy.is_some();
                     spent = copy.or(spent);
                     decided
                 }
                 _ => {
-                    let outcome = self.limited(what).await;
+                    let outcome = self.charged(what, hold).await;
                     Decided {
                         outcome,
                         entered,
@@ -417,6 +446,19 @@ impl Flight {
         }
     }
 
+    /// A try with its hold, which is charged with what comes of it.
+    pub(super) async fn charged<T: Try>(
+        &self,
+        what: &T,
+        hold: Option<Box<Hold<'_>>>,
+    ) -> Result<Success<T::Value>, Failure> {
+        let outcome = self.limited(what).await;
+        if let Some(hold) = hold {
+            hold.settle(what, &outcome);
+        }
+        outcome
+    }
+
     /// A try as the call lists it.
     pub(super) fn record<T>(
         &self,
@@ -456,6 +498,14 @@ impl Flight {
             .as_ref()
             .and_then(Racer::phase)
             .unwrap_or(&self.progress.phase)
+    }
+
+    /// Where what came of a dropped stream is left.
+    pub(super) fn seen(&self) -> &Seen {
+        self.racer
+            .as_ref()
+            .and_then(Racer::seen)
+            .unwrap_or(&self.progress.seen)
     }
 
     /// Adds what the call knows to the error of its last try.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::attempt::{Outgoing, request_id};
+use super::budget::Billable;
 use super::flight::Publisher;
 use super::fold::Fold;
 use super::pipeline::{Failure, Flight, Success, Try};
@@ -17,7 +18,7 @@ use crate::client::config::ProviderKind;
 use crate::error::{Billed, Error, ErrorKind, Result};
 use crate::provider::{self, Progress as Decoded, StreamDecoder};
 use crate::transport::sse::{SseEvent, SseParser};
-use crate::types::{Completion, StreamEvent};
+use crate::types::{Completion, StreamEvent, Usage};
 
 /// Events after which a batch is published although more may be ready.
 const BATCH: usize = 64;
@@ -165,9 +166,21 @@ impl<'a> Relay<'a> {
             self.publish(events).await?;
         }
         Ok(Streamed {
-            completion: self.fold.finish(),
-            events: self.kept,
+            completion: std::mem::take(&mut self.fold).finish(),
+            events: self.kept.take(),
         })
+    }
+}
+
+impl Drop for Relay<'_> {
+    fn drop(&mut self) {
+        // A stream that is dropped half-way has cost what came of it.
+        if self.flight.budgets().is_some() {
+            let partial = self.fold.partial();
+            if !partial.parts.is_empty() || partial.usage.input_tokens > 0 {
+                self.flight.saw(partial);
+            }
+        }
     }
 }
 
@@ -181,6 +194,14 @@ pub(crate) struct Events<'a> {
 
 impl Try for Events<'_> {
     type Value = Streamed;
+
+    fn billable(&self) -> Billable<'_> {
+        self.call.billable()
+    }
+
+    fn used(&self, flight: &Flight, value: &Streamed) -> Usage {
+        self.call.used(flight, &value.completion)
+    }
 
     async fn attempt(&self, flight: &Flight) -> Result<Success<Streamed>, Failure> {
         flight.stream(self.call, self.log, self.keep).await

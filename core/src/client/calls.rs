@@ -693,6 +693,10 @@ impl Flight {
             }
         }
         self.check_missing(&request.model)?;
+        let request = match self.core.budgets {
+            None => request,
+            Some(_) => Box::pin(self.clamped(&request)).await?.unwrap_or(request),
+        };
         let wire = if self.route.is_orchestrator || self.route.kind == ProviderKind::Local {
             Wire {
                 path: "",

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
+use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
 use crate::call::{fallback, validate};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,6 +46,8 @@ pub struct Config {
     pub coalesce: Coalesce,
     /// Bounds on what is read and held.
     pub limits: Limits,
+    /// What calls may cost, by tenant, key, user, model and tag.
+    pub budgets: Budgets,
     /// A file whose prices replace or add to the built-in table.
     pub prices: Option<std::path::PathBuf>,
     /// Trust.
@@ -538,6 +541,7 @@ impl Config {
         }
         self.breaker.check()?;
         self.cache.check()?;
+        self.budgets.check()?;
         if self.hedge.after_ms == Some(0) {
             return Err(Error::invalid(
                 "config.hedge.after_ms",

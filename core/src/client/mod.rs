@@ -29,6 +29,7 @@ pub use money::EstimateOptions;
 pub use secret::Secret;
 pub use tokens::TokenCount;
 
+use crate::budget::{BudgetState, Budgets, SharedBudgets};
 use crate::cache::Tiers;
 use crate::cache::memory::Memory;
 use crate::cache::missing::Missing;
@@ -94,6 +95,8 @@ pub(crate) struct Core {
     pub(crate) embeddings: EmbeddingFlights,
     pub(crate) prices: PriceTable,
     pub(crate) calibration: Calibration,
+    /// Absent where none is configured, which then costs a look at this.
+    pub(crate) budgets: Option<Arc<Budgets>>,
     pub(crate) closed: std::sync::atomic::AtomicBool,
 }
 
@@ -139,6 +142,19 @@ impl Core {
     }
 }
 
+/// The clock and the random source a configuration asks for.
+pub(crate) fn time_and_chance(config: &Config) -> (Arc<dyn Clock>, Arc<dyn Random>) {
+    let clock: Arc<dyn Clock> = match config.testing.time_scale {
+        Some(factor) => Arc::new(ScaledClock::new(factor)),
+        None => Arc::new(SystemClock::new()),
+    };
+    let random: Arc<dyn Random> = match config.testing.seed {
+        Some(seed) => Arc::new(SeededRandom::new(seed)),
+        None => Arc::new(SeededRandom::from_os()),
+    };
+    (clock, random)
+}
+
 fn road(endpoint: &str, config: &Config, proxies: Option<&Arc<Proxies>>) -> Result<GrpcRoad> {
     let scale = config.testing.time_scale.unwrap_or(1).max(1);
     GrpcRoad::connect_lazy(
@@ -172,15 +188,25 @@ impl Client {
         config: Config,
         credentials: impl IntoIterator<Item = (String, Arc<dyn Credential>)>,
     ) -> Result<Self> {
+        let budgets = SharedBudgets::new(&config)?;
+        Self::build(config, credentials, &budgets)
+    }
+
+    /// A client that shares budgets, and their ledger, with others of the same configuration.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_budgets(config: Config, budgets: &SharedBudgets) -> Result<Self> {
+        Self::build(config, [], budgets)
+    }
+
+    fn build(
+        config: Config,
+        credentials: impl IntoIterator<Item = (String, Arc<dyn Credential>)>,
+        budgets: &SharedBudgets,
+    ) -> Result<Self> {
         config.check()?;
-        let clock: Arc<dyn Clock> = match config.testing.time_scale {
-            Some(factor) => Arc::new(ScaledClock::new(factor)),
-            None => Arc::new(SystemClock::new()),
-        };
-        let random: Arc<dyn Random> = match config.testing.seed {
-            Some(seed) => Arc::new(SeededRandom::new(seed)),
-            None => Arc::new(SeededRandom::from_os()),
-        };
+        let (clock, random) = time_and_chance(&config);
         let prices = match &config.prices {
             None => PriceTable::embedded().clone(),
             Some(path) => {
@@ -231,6 +257,7 @@ impl Client {
                 embeddings: Flights::new(limits),
                 prices,
                 calibration: Calibration::new(),
+                budgets: budgets.0.clone(),
                 closed: false.into(),
                 config,
             }),
@@ -282,6 +309,18 @@ impl Client {
         &self.core
     }
 
+    /// The budgets of this client with what is spent and held in the present windows: those with a name, and every other one
+    /// something was booked on. Of a client over an orchestrator they are the configured ones, on which nothing is booked.
+    ///
+    /// # Errors
+    /// `budget_unavailable` when the ledger does not answer.
+    pub async fn budgets(&self) -> Result<Vec<BudgetState>> {
+        match &self.core.budgets {
+            None => Ok(Vec::new()),
+            Some(budgets) => budgets.states().await,
+        }
+    }
+
     /// The configuration; credentials in it cannot be printed.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -321,6 +360,9 @@ impl Client {
                 embeddings.await;
                 if let Some(tiers) = &self.core.tiers {
                     tiers.flush().await;
+                }
+                if let Some(budgets) = &self.core.budgets {
+                    budgets.flush().await;
                 }
             }))
             .await

@@ -175,7 +175,10 @@ impl Core {
         Ok(self.prices.find_for_call(model, prices)?)
     }
 
-    fn price_context<'a>(&self, request: Option<&'a CompletionRequest>) -> PriceContext<'a> {
+    pub(crate) fn price_context<'a>(
+        &self,
+        request: Option<&'a CompletionRequest>,
+    ) -> PriceContext<'a> {
         let text = |name: &str| {
             request
                 .and_then(|request| request.extra.get(name))

@@ -52,6 +52,18 @@ impl Date {
         i64::from(self.0) - i64::from(earlier.0)
     }
 
+    /// The first moments of its month and of the next one, in seconds since 1970.
+    pub(crate) fn month(self) -> (i64, i64) {
+        let (year, month, _) = self.civil();
+        let (next_year, next) = if month == 12 {
+            (year.saturating_add(1), 1)
+        } else {
+            (year, month + 1)
+        };
+        let start = |year, month| i64::from(days_from_civil(year, month, 1)) * DAY;
+        (start(year, month), start(next_year, next))
+    }
+
     /// Year, month and day (H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`).
     fn civil(self) -> (i32, i32, i32) {
         let z = i64::from(self.0) + 719_468;

@@ -248,7 +248,7 @@ pub fn estimate(
 }
 
 /// The most the call can cost: the dearest of the ways its tokens may be billed.
-fn dearest(
+pub(crate) fn dearest(
     found: &Found,
     input: &InputEstimate,
     output: &OutputEstimate,

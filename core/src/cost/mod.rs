@@ -22,6 +22,7 @@ pub use date::{Date, Window};
 pub use entry::{
     Dates, Limits, Modalities, ModelEntry, ModelKind, Multiplier, PriceEntry, Tier, When,
 };
+pub(crate) use estimate::dearest;
 pub use estimate::{CacheWrites, Estimate, InputEstimate, Note, OutputEstimate, Span, estimate};
 pub use meter::{Meter, Rates};
 pub use price::{PriceContext, cost, rates_in_force};

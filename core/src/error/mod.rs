@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use kind::{ErrorKind, KINDS, KindRow};
 
-use crate::types::{Attempt, Completion, Trace};
+use crate::types::{Attempt, BudgetRefusal, Completion, Trace};
 
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -81,9 +81,13 @@ pub struct Fields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// Why no further try was made, where a retriable failure ended the call: `attempts`, `deadline`, `quota`, `hint`,
-    /// `circuit`, `pace` (it would have waited too long for its turn), `credential` (no other one could be fetched).
+    /// `circuit`, `pace` (it would have waited too long for its turn), `credential` (no other one could be fetched), `budget`
+    /// (it no longer fits).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gave_up: Option<String>,
+    /// The budgets that refused the call, each with its limit, what is spent and held, and what is left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetRefusal>,
     /// Whether the vendor bills it.
     #[serde(default)]
     pub billed: Billed,
@@ -121,6 +125,7 @@ impl Error {
             phase: None,
             scope: None,
             gave_up: None,
+            budgets: Vec::new(),
             billed: Billed::No,
             attempts: Vec::new(),
             partial: None,

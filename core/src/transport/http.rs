@@ -6,7 +6,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,31 +42,41 @@ const MAX_REDIRECTS: usize = 5;
 
 /// Where a try is, for the name of a time-out.
 #[derive(Debug, Default)]
-pub(crate) struct Phase(AtomicU8);
+pub(crate) struct Phase {
+    at: AtomicU8,
+    /// How many requests have gone out.
+    sends: AtomicU32,
+}
 
 impl Phase {
     const NAMES: [&'static str; 4] = ["queue", "first_byte", "body", "idle"];
 
     fn set(&self, phase: u8) {
-        self.0.store(phase, Relaxed);
+        self.at.store(phase, Relaxed);
     }
 
     /// Something is on its way to the upstream.
     pub(crate) fn sent(&self) {
         self.set(1);
+        self.sends.fetch_add(1, Relaxed);
+    }
+
+    /// How many requests may have reached a server so far.
+    pub(crate) fn sends(&self) -> u32 {
+        self.sends.load(Relaxed)
     }
 
     /// The phase's name in an error.
     pub(crate) fn name(&self) -> &'static str {
         Self::NAMES
-            .get(usize::from(self.0.load(Relaxed)))
+            .get(usize::from(self.at.load(Relaxed)))
             .copied()
             .unwrap_or("body")
     }
 
     /// Whether the request may have reached the server.
     pub(crate) fn was_sent(&self) -> bool {
-        self.0.load(Relaxed) > 0
+        self.at.load(Relaxed) > 0
     }
 }
 
@@ -159,7 +169,7 @@ impl Http {
         let mut refused = false;
         let mut redirects = 0;
         while redirects <= MAX_REDIRECTS {
-            phase.set(1);
+            phase.sent();
             let mut sent = pin!(self.client.request(self.outgoing(&request)));
             let mut timer = limits
                 .first_byte

@@ -4,6 +4,7 @@
 //! conformance case is written in and what the orchestrator speaks over gRPC, so a field added here appears everywhere
 //! at once. Objects keep fields they do not know in `extra`, so that nothing a caller wrote is lost on the way.
 
+mod budget;
 mod completion;
 mod content;
 mod embedding;
@@ -18,6 +19,7 @@ mod tool_run;
 mod trace;
 mod usage;
 
+pub use budget::BudgetRefusal;
 pub use completion::{
     Answer, Attempt, CacheOutcome, CacheStatus, CacheTier, Completion, FinishReason, OutputPart,
     Timing,

@@ -59,6 +59,9 @@ pub struct CallOptions {
     /// Attribution, recorded with the call's usage and never sent to a provider.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// The key a caller came with, for budgets by key: a server says so of its callers, nobody else does.
+    #[serde(skip)]
+    pub key_id: Option<std::sync::Arc<str>>,
     /// Refuse the call when its highest estimated cost is above this, in nanodollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_cost: Option<NanoUsd>,

@@ -41,6 +41,9 @@ fn is_zero(n: &u32) -> bool {
 /// | | `alone` | `coalesce_off`, `not_deterministic` |
 /// | `parameters` | `dropped` | `model` (`fields`: which) |
 /// | `pace` | `waited`, `refused` | `requests`, `tokens`, `retry_after` … |
+/// | `budget` | `held` | |
+/// | | `refused` | the scope of the budget, or `unavailable` |
+/// | | `lowered` | (`fields`: `max_tokens`) |
 /// | `credential` | `fetched`, `refreshed` | |
 /// | `attempt` | `ok`, `failed` | the error's kind |
 /// | `retry` | `waits`, `at_once` | `transient`, `throttle`; `not_processed`, `credential` |

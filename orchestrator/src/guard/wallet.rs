@@ -73,7 +73,7 @@ impl Guarded {
         request: impl Into<Arc<EmbeddingRequest>>,
         options: impl Into<Arc<CallOptions>>,
     ) -> Result<EmbeddingResponse> {
-        let (request, options) = (request.into(), options.into());
+        let (request, options) = (request.into(), self.identified(options.into()));
         check_extra(&request.extra)?;
         if !self.identity.bounds.looks {
             return self.client.embed_with(request, options).await;
@@ -90,8 +90,9 @@ impl Guarded {
     async fn completion(
         &self,
         mut request: Arc<CompletionRequest>,
-        mut options: Arc<CallOptions>,
+        options: Arc<CallOptions>,
     ) -> Result<(Arc<CompletionRequest>, Arc<CallOptions>)> {
+        let mut options = self.identified(options);
         check_extra(&request.extra)?;
         let bounds = &self.identity.bounds;
         if !bounds.looks {
@@ -127,6 +128,16 @@ impl Guarded {
             self.reserve(estimate.input_tokens.expected.saturating_add(output))?;
         }
         Ok((request, options))
+    }
+
+    /// The options with the key the call came with, where a budget wants to know.
+    fn identified(&self, mut options: Arc<CallOptions>) -> Arc<CallOptions> {
+        if !self.app.clients.budgets.is_empty() {
+            Arc::make_mut(&mut options)
+                .key_id
+                .clone_from(&self.identity.key_id);
+        }
+        options
     }
 
     fn check_model(&self, field: &str, model: &str) -> Result<()> {

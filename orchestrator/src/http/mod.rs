@@ -44,6 +44,7 @@ pub(crate) fn router(app: &Arc<App>, grpc: Router<Arc<App>>, metrics: bool) -> R
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
         .route("/ossai/v1/usage", get(own::usage))
+        .route("/ossai/v1/budgets", get(own::budgets))
         .route("/ossai/v1/count", post(own::count))
         .route("/ossai/v1/estimate", post(own::estimate));
     if metrics {

@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use ossai::budget::config::Scope;
 use ossai::{Error, ErrorKind, EstimateOptions, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -131,6 +132,26 @@ fn usage_row(row: &UsageSum) -> Value {
         "unknown_cost_calls": row.unknown_cost_calls,
         "saved_nano_usd": row.saved,
     })
+}
+
+/// `GET /ossai/v1/budgets`: those of the caller's tenant, with what is spent and held.
+pub(super) async fn budgets(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    let tenant = &*caller.identity.tenant;
+    let run = async {
+        let states = app.clients.budgets.states().await?;
+        let own: Vec<_> = states
+            .into_iter()
+            .filter(|state| match state.scope {
+                Scope::Tenant => state.name.as_deref() == Some(tenant),
+                _ => state.tenant.as_deref() == Some(tenant),
+            })
+            .collect();
+        Ok(json!({ "budgets": own }))
+    };
+    answer(run.await)
 }
 
 /// `POST /ossai/v1/count` with a Chat Completions request, or with `{"model", "text"}`.

@@ -140,7 +140,7 @@ impl Server {
             recorder,
             metrics: Metrics::new(limits.metric_models),
             room: Arc::new(Semaphore::new(limits.concurrent_requests)),
-            clients: Clients::new(checked(&config), limits.tenants),
+            clients: Clients::new(behind(&config, &store), limits.tenants)?,
             models: ModelLists::new(limits.tenants),
             kept: Kept::new(
                 limits.concurrent_requests,
@@ -286,6 +286,7 @@ impl Server {
         if let Some(files) = self.files {
             files.abort();
         }
+        self.app.clients.budgets.flush().await;
         ended.lost_rows = self.writer.finish().await;
         tracing::info!(cut = ended.cut, lost_rows = ended.lost_rows, "ended");
         ended
@@ -293,9 +294,11 @@ impl Server {
 }
 
 /// The configuration of every tenant's client: whoever may call must not reach this machine's own network through it.
-fn checked(config: &ServeConfig) -> ossai::Config {
+/// What it spends stands in the server's own store, unless it names another file.
+fn behind(config: &ServeConfig, store: &Store) -> ossai::Config {
     let mut client = config.client.clone();
     client.egress.checked = true;
+    client.budgets.ledger.get_or_insert_with(|| store.file());
     client
 }
 

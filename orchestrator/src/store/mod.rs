@@ -91,6 +91,11 @@ impl Store {
         &self.inner.folder
     }
 
+    /// The database, which holds the budgets' ledger too.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.inner.folder.join(FILE)
+    }
+
     pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.inner
             .connection

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod budgets;
 mod calls;
 mod grpc;
 mod lifecycle;

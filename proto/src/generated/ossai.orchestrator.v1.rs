@@ -2790,6 +2790,46 @@ pub struct ErrorDetail {
     /// Why the call came out as it did, where that was asked for and there is room.
     #[prost(message, optional, tag = "20")]
     pub trace: ::core::option::Option<Trace>,
+    /// The budgets that refused the call.
+    #[prost(message, repeated, tag = "21")]
+    pub budgets: ::prost::alloc::vec::Vec<BudgetRefusal>,
+}
+/// A budget that has not enough for a call. Amounts are nanodollars or tokens, as `unit` says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BudgetRefusal {
+    /// What it is of: `tenant`, `key`, `user`, `model` or `tag`; new ones may be added.
+    #[prost(string, tag = "1")]
+    pub scope: ::prost::alloc::string::String,
+    /// The tag, where it is of a tag's values.
+    #[prost(string, optional, tag = "2")]
+    pub tag: ::core::option::Option<::prost::alloc::string::String>,
+    /// Whose it is; absent for calls without a tenant.
+    #[prost(string, optional, tag = "3")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    /// How long it lasts: `hour`, `day`, `month` or `total`, in UTC.
+    #[prost(string, tag = "4")]
+    pub window: ::prost::alloc::string::String,
+    /// `nano_usd` or `tokens`.
+    #[prost(string, tag = "5")]
+    pub unit: ::prost::alloc::string::String,
+    /// The limit.
+    #[prost(uint64, tag = "6")]
+    pub limit: u64,
+    /// What is spent in this window.
+    #[prost(uint64, tag = "7")]
+    pub spent: u64,
+    /// What is held for calls under way.
+    #[prost(uint64, tag = "8")]
+    pub held: u64,
+    /// What the call would have held.
+    #[prost(uint64, tag = "9")]
+    pub asked: u64,
+    /// What is left.
+    #[prost(uint64, tag = "10")]
+    pub available: u64,
+    /// When the window ends, in milliseconds since 1970; absent for `total`.
+    #[prost(uint64, optional, tag = "11")]
+    pub resets_at_ms: ::core::option::Option<u64>,
 }
 /// Whether the vendor will bill a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

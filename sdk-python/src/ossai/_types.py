@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptDict",
+    "BudgetRefusalDict",
     "CacheOptions",
     "CallKeywords",
     "CallOptions",
@@ -51,6 +52,23 @@ class AttemptDict(TypedDict, total=False):
     model: str
     parallel: bool
     endpoint: str
+
+
+class BudgetRefusalDict(TypedDict, total=False):
+    """A budget that has not enough for a call. Amounts are nanodollars or tokens, as ``unit`` says."""
+
+    scope: str
+    tag: str
+    name: str
+    window: str
+    unit: Literal["nano_usd", "tokens"]
+    limit: int
+    spent: int
+    held: int
+    asked: int
+    available: int
+    #: When the window ends, in milliseconds since 1970; absent for ``total``.
+    resets_at_ms: int
 
 
 class _MessageRole(TypedDict):
@@ -229,6 +247,8 @@ class ConfigKeywords(TypedDict, total=False):
     cache: Mapping[str, Any]
     coalesce: Literal["deterministic", "all", "off"]
     limits: Mapping[str, int]
+    #: What calls may cost, by tenant, key, user, model and tag: ``limits``, ``ledger``, ``lease_ms``.
+    budgets: Mapping[str, Any]
     pacing: Mapping[str, Any]
     breaker: Mapping[str, Any]
     fallback: Mapping[str, Any]

@@ -13,6 +13,7 @@ use tonic_types::pb as rpc;
 
 use super::{ConvertError, read_each, write_each};
 use crate::error::{Billed, Error, ErrorKind, Fields};
+use crate::types::BudgetRefusal;
 
 const DOMAIN: &str = "ossai.dev";
 const RETRY_KEY: &str = "x-should-retry";
@@ -237,6 +238,7 @@ impl From<&Error> for pb::ErrorDetail {
             phase,
             scope,
             gave_up,
+            budgets,
             billed,
             attempts,
             partial,
@@ -265,6 +267,7 @@ impl From<&Error> for pb::ErrorDetail {
             phase: phase.clone(),
             scope: scope.clone(),
             gave_up: gave_up.clone(),
+            budgets: budgets.iter().map(write_budget).collect(),
             billed: billed.into(),
             attempts: write_each(attempts),
             partial: partial.as_deref().map(Into::into),
@@ -292,6 +295,7 @@ fn read_detail(detail: pb::ErrorDetail, kind: ErrorKind) -> Fields {
         phase,
         scope,
         gave_up,
+        budgets,
         billed,
         attempts,
         partial,
@@ -314,6 +318,7 @@ fn read_detail(detail: pb::ErrorDetail, kind: ErrorKind) -> Fields {
         phase,
         scope,
         gave_up,
+        budgets: budgets.into_iter().map(read_budget).collect(),
         billed: match pb::Billed::try_from(billed) {
             Ok(pb::Billed::No | pb::Billed::Unspecified) => Billed::No,
             Ok(pb::Billed::Yes) => Billed::Yes,
@@ -325,6 +330,64 @@ fn read_detail(detail: pb::ErrorDetail, kind: ErrorKind) -> Fields {
             .map(Box::new),
         trace: trace.map(|trace| Box::new(trace.into())),
         source: None,
+    }
+}
+
+fn write_budget(budget: &BudgetRefusal) -> pb::BudgetRefusal {
+    let BudgetRefusal {
+        scope,
+        tag,
+        name,
+        window,
+        unit,
+        limit,
+        spent,
+        held,
+        asked,
+        available,
+        resets_at_ms,
+    } = budget;
+    pb::BudgetRefusal {
+        scope: scope.clone(),
+        tag: tag.clone(),
+        name: name.clone(),
+        window: window.clone(),
+        unit: unit.clone(),
+        limit: *limit,
+        spent: *spent,
+        held: *held,
+        asked: *asked,
+        available: *available,
+        resets_at_ms: *resets_at_ms,
+    }
+}
+
+fn read_budget(budget: pb::BudgetRefusal) -> BudgetRefusal {
+    let pb::BudgetRefusal {
+        scope,
+        tag,
+        name,
+        window,
+        unit,
+        limit,
+        spent,
+        held,
+        asked,
+        available,
+        resets_at_ms,
+    } = budget;
+    BudgetRefusal {
+        scope,
+        tag,
+        name,
+        window,
+        unit,
+        limit,
+        spent,
+        held,
+        asked,
+        available,
+        resets_at_ms,
     }
 }
 
@@ -357,6 +420,11 @@ fn bounded_detail(error: &Error) -> pb::ErrorDetail {
     }
     if over(&detail) {
         detail.attempts.clear();
+        detail.budgets.truncate(4);
+        for budget in &mut detail.budgets {
+            budget.tag = budget.tag.as_deref().map(|text| cut(text, 64));
+            budget.name = budget.name.as_deref().map(|text| cut(text, 64));
+        }
         for text in [
             &mut detail.field,
             &mut detail.detail,

@@ -27,6 +27,8 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         idempotency_key,
         headers: _,
         tags,
+        // Who calls is for a server to know, not to be told.
+        key_id: _,
         max_cost,
         prices: _,
         traceparent: _,
