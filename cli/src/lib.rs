@@ -1,6 +1,7 @@
 //! The command `ossai`, as a library so that its parts can be tested.
 
 pub mod ask;
+pub mod budget;
 pub mod cost;
 pub mod count;
 pub mod doctor;

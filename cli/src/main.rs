@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use ossai_cli::failure::Failure;
 use ossai_cli::global::Global;
-use ossai_cli::{ask, cost, count, doctor, embed, io, keys, models, serve, settings, usage};
+use ossai_cli::{
+    ask, budget, cost, count, doctor, embed, io, keys, models, serve, settings, usage,
+};
 
 /// One client for every language model: ask, count tokens, know the price
 #[derive(Parser)]
@@ -40,6 +42,7 @@ enum Command {
     Embed(embed::Embed),
     Models(models::Models),
     Usage(usage::Usage),
+    Budget(budget::Budget),
     Keys(keys::Keys),
     Serve(serve::Serve),
     Doctor(doctor::Doctor),
@@ -79,6 +82,7 @@ fn run(command: Command, global: &Global) -> Result<(), Failure> {
         Command::Ask(ask) => runtime()?.block_on(ask.run(global)),
         Command::Embed(embed) => runtime()?.block_on(embed.run(global)),
         Command::Models(models) => runtime()?.block_on(models.run(global)),
+        Command::Budget(budget) => runtime()?.block_on(budget.run(global)),
         Command::Usage(usage) => runtime()?.block_on(usage.run(global)),
         Command::Serve(serve) => runtime()?.block_on(serve.run(global)),
         Command::Doctor(doctor) => runtime()?.block_on(doctor.run(global)),

@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "embed",
     "models",
     "usage",
+    "budget",
     "keys",
     "serve",
     "doctor",

@@ -1,6 +1,6 @@
 //! `ossai usage`: what was used and spent, from an orchestrator or from this machine's own store.
 
-mod remote;
+pub(crate) mod remote;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::io::out_styled;
+use crate::io::{out, out_styled};
 
 /// Say what was used and spent
 #[derive(Args)]
@@ -22,6 +22,7 @@ use crate::io::out_styled;
   ossai usage
   ossai usage --since 7d --by model,day
   ossai usage --since 2026-11-01 --by tag:team --json
+  ossai usage --by tenant,key,model,day --csv > usage.csv
 
 Asks the orchestrator of --endpoint, for the tenant of its key; without one reads this machine's store, where
 `ossai serve` and direct calls of `ossai ask` are recorded. Days and hours are UTC.")]
@@ -46,6 +47,9 @@ pub struct Usage {
     /// Only of this tenant (this machine's store)
     #[arg(long)]
     tenant: Option<String>,
+    /// Print comma-separated values (RFC 4180), amounts in nanodollars
+    #[arg(long, conflicts_with_all = ["json", "jsonl"])]
+    csv: bool,
     /// The store's folder [default: the platform's own]
     #[arg(long, value_name = "FOLDER", env = "OSSAI_DATA_DIR")]
     data_dir: Option<PathBuf>,
@@ -138,6 +142,9 @@ impl Usage {
         }
         if global.jsonl {
             return rows.iter().try_for_each(|row| global.print_json(row));
+        }
+        if self.csv {
+            return out(&table::csv(&groups, &rows));
         }
         out_styled(&table::table(&groups, &rows))
     }

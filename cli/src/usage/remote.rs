@@ -52,16 +52,7 @@ pub(super) async fn query(
             add("model", filter.model.clone());
             add("page_token", Some(std::mem::take(&mut token)));
         }
-        let mut request = client.get(url);
-        if let Some(key) = key {
-            request = request.bearer_auth(key);
-        }
-        let response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
-        if !status.is_success() {
-            return Err(refused(status, &body));
-        }
+        let body = fetch(&client, url, key).await?;
         let page: Page = serde_json::from_slice(&body).map_err(|error| {
             Error::new(
                 ErrorKind::DecodeError,
@@ -79,6 +70,39 @@ pub(super) async fn query(
         ErrorKind::ResponseTooLarge,
         "the usage has too many groups: ask for fewer, or a shorter time",
     ))
+}
+
+/// What one of an orchestrator's own addresses answers.
+pub(crate) async fn get(
+    endpoint: &str,
+    key: Option<&str>,
+    config: &Config,
+    path: &str,
+) -> Result<Value> {
+    let mut url = address(endpoint, key.is_some())?;
+    url.set_path(path);
+    let body = fetch(&client(config)?, url, key).await?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Error::new(
+            ErrorKind::DecodeError,
+            "the answer is no JSON: is this an ossai orchestrator?",
+        )
+        .with_source(error)
+    })
+}
+
+async fn fetch(client: &Client, url: Url, key: Option<&str>) -> Result<Vec<u8>> {
+    let mut request = client.get(url);
+    if let Some(key) = key {
+        request = request.bearer_auth(key);
+    }
+    let response = request.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let body = response.bytes().await.map_err(unreachable)?;
+    if !status.is_success() {
+        return Err(refused(status, &body));
+    }
+    Ok(body.to_vec())
 }
 
 /// The usage address of an endpoint, with the core's rule: without a scheme this machine is plain, all others are TLS.

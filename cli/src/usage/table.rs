@@ -57,6 +57,58 @@ pub(super) fn table(groups: &[GroupBy], rows: &[Row]) -> String {
     text
 }
 
+/// The rows as comma-separated values (RFC 4180), with a head.
+pub(super) fn csv(groups: &[GroupBy], rows: &[Row]) -> String {
+    const SUMS: [&str; 9] = [
+        "calls",
+        "errors",
+        "cache_hits",
+        "joined",
+        "input_tokens",
+        "output_tokens",
+        "cost_nano_usd",
+        "unknown_cost_calls",
+        "saved_nano_usd",
+    ];
+    let names: Vec<String> = groups.iter().map(GroupBy::name).collect();
+    let mut text = String::new();
+    let mut line = |cells: Vec<String>| {
+        text.push_str(&cells.join(","));
+        text.push_str("\r\n");
+    };
+    let head = names.iter().map(String::as_str).chain(SUMS);
+    line(head.map(quoted).collect());
+    for row in rows {
+        let group = |name: &String| {
+            let value = row.groups.get(name).and_then(Value::as_str);
+            quoted(value.unwrap_or_default())
+        };
+        let sums = [
+            row.calls,
+            row.errors,
+            row.cache_hits,
+            row.joined,
+            row.usage.input_tokens,
+            row.usage.output_tokens,
+            row.cost_nano_usd,
+            row.unknown_cost_calls,
+            row.saved_nano_usd,
+        ];
+        let sums = sums.iter().map(u64::to_string);
+        line(names.iter().map(group).chain(sums).collect());
+    }
+    text
+}
+
+/// A cell, in quotes where it has to be.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
 fn line(names: &[String], row: &Row) -> Vec<String> {
     let cost = match (row.unknown_cost_calls, row.calls) {
         (0, _) => NanoUsd(row.cost_nano_usd).to_string(),
@@ -100,6 +152,24 @@ fn add(mut sum: Row, row: &Row) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_with_commas_quotes_and_line_ends_stay_one_cell() {
+        let row = Row {
+            groups: [("user".to_owned(), Value::from("a,\"b\"\nc"))]
+                .into_iter()
+                .collect(),
+            calls: 2,
+            cost_nano_usd: u64::MAX,
+            ..Row::default()
+        };
+        let text = csv(&[GroupBy::User], &[row]);
+        assert_eq!(
+            text,
+            "user,calls,errors,cache_hits,joined,input_tokens,output_tokens,cost_nano_usd,unknown_cost_calls,saved_nano_usd\r\n\
+             \"a,\"\"b\"\"\nc\",2,0,0,0,0,0,18446744073709551615,0,0\r\n"
+        );
+    }
 
     #[test]
     fn an_unknown_cost_is_never_shown_as_none() {
