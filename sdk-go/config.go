@@ -44,6 +44,8 @@ type Config struct {
 	Coalesce string `json:"coalesce"`
 	// Limits are bounds on what is read and held.
 	Limits Limits `json:"limits"`
+	// Budgets are what calls may cost. Over an orchestrator its own hold, and these do not.
+	Budgets Budgets `json:"budgets"`
 	// Prices is a file whose prices replace or add to the built-in table.
 	Prices string `json:"prices"`
 	// TLS is trust.
@@ -232,6 +234,42 @@ type Limits struct {
 	MaxStreamLogBytes   int64 `json:"max_stream_log_bytes"`
 	// MaxInFlight is the most calls under way at once.
 	MaxInFlight int64 `json:"max_in_flight"`
+}
+
+// Budgets are what calls may cost, by tenant, key, user, model and tag.
+type Budgets struct {
+	// Limits are the budgets; a call is admitted by all it falls under, or by none.
+	Limits []Budget `json:"limits"`
+	// Ledger is a file (SQLite) that processes of one machine share; absent means the client's memory.
+	Ledger string `json:"ledger"`
+	// Lease is how long what a process holds stays held after it was last heard of; at least 15 s.
+	Lease time.Duration `json:"lease_ms"`
+}
+
+// Budget is a limit in money, in tokens or in both, for one scope and window.
+type Budget struct {
+	// Scope is what it is of: `tenant` (unless said otherwise), `key`, `user`, `model` or `tag`.
+	Scope string `json:"scope,omitempty"`
+	// Tag is the tag, of the scope `tag`.
+	Tag string `json:"tag,omitempty"`
+	// Name is whose it is; absent means everybody's own.
+	Name *string `json:"name,omitempty"`
+	// Window is how long it lasts, in UTC: `hour`, `day`, `month` or `total`.
+	Window string `json:"window"`
+	// NanoUSD is the limit in money.
+	NanoUSD *NanoUSD `json:"nano_usd,omitempty"`
+	// Tokens is the limit in tokens, input and output together.
+	Tokens *uint64 `json:"tokens,omitempty"`
+	// Soft is booked and refuses nothing.
+	Soft bool `json:"soft,omitempty"`
+	// Reserve is `strict` (unless said otherwise) or `calibrated`.
+	Reserve string `json:"reserve,omitempty"`
+	// Clamp lowers a call's MaxTokens to what is left instead of refusing it.
+	Clamp bool `json:"clamp,omitempty"`
+	// MaxReserveNanoUSD is most that one call holds.
+	MaxReserveNanoUSD *NanoUSD `json:"max_reserve_nano_usd,omitempty"`
+	// MaxReserveTokens is most tokens that one call holds.
+	MaxReserveTokens *uint64 `json:"max_reserve_tokens,omitempty"`
 }
 
 // TLS is trust.

@@ -51,6 +51,8 @@ type Error struct {
 	Scope string `json:"scope,omitempty"`
 	// GaveUp is why no further try was made.
 	GaveUp string `json:"gave_up,omitempty"`
+	// Budgets are those that refused the call, each with its limit, what is spent, held and left.
+	Budgets []BudgetRefusal `json:"budgets,omitempty"`
 	// Billed is whether the vendor bills it: `no`, `maybe` or `yes`.
 	Billed string `json:"billed"`
 	// Attempts is every try, in order.
@@ -101,6 +103,29 @@ func (e *Error) Is(target error) bool {
 
 // Timeout is whether time ran out, as in net.Error.
 func (e *Error) Timeout() bool { return e.Kind == ErrTimeout }
+
+// BudgetRefusal is a budget that has not enough for a call. Amounts are nanodollars or tokens, as Unit says.
+type BudgetRefusal struct {
+	// Scope is what it is of: `tenant`, `key`, `user`, `model` or `tag`.
+	Scope string `json:"scope"`
+	// Tag is the tag, where it is of a tag's values.
+	Tag string `json:"tag,omitempty"`
+	// Name is whose it is; empty for calls without a tenant.
+	Name string `json:"name,omitempty"`
+	// Window is how long it lasts, in UTC: `hour`, `day`, `month` or `total`.
+	Window string `json:"window"`
+	// Unit is `nano_usd` or `tokens`.
+	Unit  string `json:"unit"`
+	Limit uint64 `json:"limit"`
+	Spent uint64 `json:"spent"`
+	Held  uint64 `json:"held"`
+	// Asked is what the call would have held.
+	Asked uint64 `json:"asked"`
+	// Available is what is left.
+	Available uint64 `json:"available"`
+	// ResetsAtMS is when the window ends, in milliseconds since 1970; 0 for `total`.
+	ResetsAtMS uint64 `json:"resets_at_ms,omitempty"`
+}
 
 type plainError Error
 

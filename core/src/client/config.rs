@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
+use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
 use crate::budget::config::Budgets;
 use crate::call::{fallback, validate};
