@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::secret::Secret;
 use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
-use crate::budget::config::Budgets;
 use crate::call::{fallback, validate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::Api;
