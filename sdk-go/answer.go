@@ -75,8 +75,8 @@ type Completion struct {
 	Timing Timing `json:"timing"`
 	// Trace is why the call came out as it did, where that was asked for.
 	Trace *Trace `json:"trace,omitempty"`
-	// ToolRun is what a tool loop did, where an orchestrator or another client ran one.
-	ToolRun json.RawMessage `json:"tool_run,omitempty"`
+	// ToolRun is what the call's tool loop did, where it had tools with handlers.
+	ToolRun *ToolRun `json:"tool_run,omitempty"`
 }
 
 // ToolCalls are the tools the model wants called, in order.
@@ -396,12 +396,16 @@ type Stats struct {
 
 // TierStats is what a cache tier has done for all clients of the process that share it.
 type TierStats struct {
-	Tier    string `json:"tier"`
-	Hits    uint64 `json:"hits"`
-	Misses  uint64 `json:"misses"`
-	Stores  uint64 `json:"stores"`
+	// Tier is `redis` or `disk`.
+	Tier   string `json:"tier"`
+	Hits   uint64 `json:"hits"`
+	Misses uint64 `json:"misses"`
+	Stores uint64 `json:"stores"`
+	// Dropped is answers not written: too large, too many at once, or not taken.
 	Dropped uint64 `json:"dropped"`
-	Faults  uint64 `json:"faults"`
+	// Faults is how often it could not be asked, broke off or refused.
+	Faults uint64 `json:"faults"`
+	// Skipped is looks and writes it was spared because it kept failing.
 	Skipped uint64 `json:"skipped"`
 	Evicted uint64 `json:"evicted"`
 	// Ailing says that it is in trouble now; calls go on without it.

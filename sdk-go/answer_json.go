@@ -54,7 +54,7 @@ func (c *Completion) decode(d *decoder) {
 		case "trace":
 			c.Trace = d.trace()
 		case "tool_run":
-			c.ToolRun = d.raw()
+			c.ToolRun = d.toolRun()
 		default:
 			d.skip()
 		}

@@ -215,13 +215,17 @@ func (c *Client) call(ctx context.Context, op string, request func(*encoder), op
 	defer e.free()
 	request(e)
 	length := len(e.buf)
-	given := c.home.encodeOptions(ctx, e, options, 0)
+	given, plan := c.home.encodeOptions(ctx, e, options, 0)
 	if e.fault != nil {
 		return e.fault
 	}
 	wait := make(reply, 1)
+	tools := plan.runner(ctx)
+	if tools != nil {
+		defer tools.end()
+	}
 	var out native.Bytes
-	call, pending, failure := c.home.begin(op, e.buf[:length], given, &out, wait)
+	call, pending, failure := c.home.begin(op, e.buf[:length], given, &out, tools.tend(wait))
 	if failure != nil {
 		return failure
 	}
@@ -238,13 +242,13 @@ func (c *Client) call(ctx context.Context, op string, request func(*encoder), op
 	}
 	select {
 	case come := <-wait:
-		return c.home.answer(come, &d, read)
+		return tools.blame(c.home.answer(come, &d, read))
 	case <-ctx.Done():
 	case <-other:
 	}
 	if !c.home.forget(call) {
 		come := <-wait // its end has come at the same moment
-		return c.home.answer(come, &d, read)
+		return tools.blame(c.home.answer(come, &d, read))
 	}
 	native.Cancel(c.home.session, call)
 	return ended(ctx)

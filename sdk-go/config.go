@@ -38,8 +38,6 @@ type Config struct {
 	Fallback Fallback `json:"fallback"`
 	// Cache is the caches: in memory, and beneath it.
 	Cache Cache `json:"cache"`
-	// Budgets is what calls may cost, by tenant, user, model and tag.
-	Budgets Budgets `json:"budgets"`
 	// Coalesce is which calls may share a flight: `deterministic`, `all` or `off`.
 	Coalesce string `json:"coalesce"`
 	// Limits are bounds on what is read and held.
@@ -195,35 +193,6 @@ type DiskCache struct {
 	// Encrypt is done unless it is false.
 	Encrypt *bool  `json:"encrypt"`
 	Key     string `json:"key"`
-}
-
-// Budgets is what calls may cost.
-type Budgets struct {
-	Limits []Budget `json:"limits"`
-	// Ledger is a file that processes share; without one the budgets are the client's own.
-	Ledger string `json:"ledger"`
-	// Lease is how long what a call holds outlives a process that has died.
-	Lease time.Duration `json:"lease_ms"`
-}
-
-// Budget is one limit: money, tokens or both.
-type Budget struct {
-	// Scope is who is counted: `tenant`, `user`, `model`, `tag` …
-	Scope string `json:"scope"`
-	Tag   string `json:"tag"`
-	// Name is the one it holds for; absent is each by itself.
-	Name string `json:"name"`
-	// Window is over what time.
-	Window  string   `json:"window"`
-	NanoUSD *NanoUSD `json:"nano_usd"`
-	Tokens  *uint64  `json:"tokens"`
-	// Soft lets calls pass and only counts them.
-	Soft    bool   `json:"soft"`
-	Reserve string `json:"reserve"`
-	// Clamp lowers max_tokens to what is left.
-	Clamp             bool     `json:"clamp"`
-	MaxReserveNanoUSD *NanoUSD `json:"max_reserve_nano_usd"`
-	MaxReserveTokens  *uint64  `json:"max_reserve_tokens"`
 }
 
 // Limits are bounds on what is read and held, in bytes.

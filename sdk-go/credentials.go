@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/ossai-dev/ossai-go/internal/native"
 )
@@ -36,7 +35,7 @@ func WithCredential(provider string, credential Credential) ClientOption {
 	})
 }
 
-// hosts answers what a session asks the program.
+// hosts answers what a session asks the program: for credentials itself, for tools through the runner of their call.
 type hosts struct {
 	credentials map[string]Credential
 	context     context.Context
@@ -49,8 +48,10 @@ type hosts struct {
 
 // questions are the credentials as the core is told of them, and who gives them.
 func questions(credentials map[string]Credential) ([]byte, *hosts) {
+	ctx, cancel := context.WithCancel(context.Background())
+	asked := &hosts{credentials: credentials, context: ctx, cancel: cancel, under: map[uint64]context.CancelFunc{}}
 	if len(credentials) == 0 {
-		return nil, nil
+		return nil, asked
 	}
 	type source struct {
 		Provider string  `json:"provider"`
@@ -71,8 +72,7 @@ func questions(credentials map[string]Credential) ([]byte, *hosts) {
 		return 1
 	})
 	text, _ := json.Marshal(sources)
-	ctx, cancel := context.WithCancel(context.Background())
-	return text, &hosts{credentials: credentials, context: ctx, cancel: cancel, under: map[uint64]context.CancelFunc{}}
+	return text, asked
 }
 
 func (h *hosts) hear(home *home, kind native.Kind, id uint64, payload []byte) {
@@ -86,27 +86,39 @@ func (h *hosts) hear(home *home, kind native.Kind, id uint64, payload []byte) {
 		}
 		return
 	}
-	var question struct {
-		Kind      string `json:"kind"`
-		Name      string `json:"name"`
-		TimeoutMS uint64 `json:"timeout_ms"`
+	asked := new(question)
+	_ = json.Unmarshal(payload, asked)
+	parent, runner := h.context, (*runner)(nil)
+	if asked.Call != 0 {
+		if runner = home.runner(asked.Call); runner == nil {
+			return // the call is over
+		}
+		parent = runner.context
 	}
-	_ = json.Unmarshal(payload, &question)
-	limit := time.Duration(min(question.TimeoutMS, uint64(time.Hour/time.Millisecond))) * time.Millisecond
-	ctx, cancel := context.WithTimeout(h.context, limit)
+	ctx, cancel := context.WithTimeout(parent, asked.limit())
 	h.Lock()
 	h.under[id] = cancel
 	h.Unlock()
-	go func() {
-		defer cancel()
-		result := h.answer(ctx, question.Kind, question.Name)
+	tell := func(result []byte) {
 		h.Lock()
 		_, wanted := h.under[id]
 		delete(h.under, id)
 		h.Unlock()
-		if wanted {
-			native.CompleteHostCall(home.session, id, result)
+		if !wanted || result == nil {
+			return
 		}
+		// What is no JSON to the core (half a surrogate pair) is the handler's failure.
+		if _, failure := native.CompleteHostCall(home.session, id, result); failure != nil {
+			native.CompleteHostCall(home.session, id, failed("error", errorOf(failure)))
+		}
+	}
+	go func() {
+		defer cancel()
+		if runner != nil {
+			runner.answer(ctx, asked, tell)
+			return
+		}
+		tell(h.answer(ctx, asked.Kind, asked.Name))
 	}()
 }
 
@@ -133,8 +145,7 @@ func (h *hosts) failure(kind string, err error) []byte {
 	h.Lock()
 	h.failed = err
 	h.Unlock()
-	text, _ := json.Marshal(map[string]any{"error": map[string]string{"type": kind, "message": err.Error()}})
-	return text
+	return failed(kind, err)
 }
 
 // cause is the last error of a callback.

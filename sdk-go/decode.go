@@ -407,3 +407,15 @@ func (d *decoder) trace() *Trace {
 	}
 	return trace
 }
+
+// toolRun is read by reflection too: of calls with tools that have handlers.
+func (d *decoder) toolRun() *ToolRun {
+	if d.null() {
+		return nil
+	}
+	run := new(ToolRun)
+	if raw := d.raw(); d.err == nil && json.Unmarshal(raw, run) != nil {
+		d.fail()
+	}
+	return run
+}

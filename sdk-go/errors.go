@@ -51,8 +51,6 @@ type Error struct {
 	Scope string `json:"scope,omitempty"`
 	// GaveUp is why no further try was made.
 	GaveUp string `json:"gave_up,omitempty"`
-	// Budgets are those that refused the call, each with its limit, what is spent, held and left.
-	Budgets []BudgetRefusal `json:"budgets,omitempty"`
 	// Billed is whether the vendor bills it: `no`, `maybe` or `yes`.
 	Billed string `json:"billed"`
 	// Attempts is every try, in order.
@@ -65,22 +63,6 @@ type Error struct {
 	Trace *Trace `json:"trace,omitempty"`
 
 	cause error
-}
-
-// BudgetRefusal is a budget that refused a call; amounts are in its unit (`nano_usd` or `tokens`).
-type BudgetRefusal struct {
-	Scope     string `json:"scope"`
-	Tag       string `json:"tag,omitempty"`
-	Name      string `json:"name,omitempty"`
-	Window    string `json:"window"`
-	Unit      string `json:"unit"`
-	Limit     uint64 `json:"limit"`
-	Spent     uint64 `json:"spent"`
-	Held      uint64 `json:"held"`
-	Asked     uint64 `json:"asked"`
-	Available uint64 `json:"available"`
-	// ResetsAtMS is when the window ends, in milliseconds since 1970.
-	ResetsAtMS *uint64 `json:"resets_at_ms,omitempty"`
 }
 
 // Error is the kind and the message.

@@ -19,7 +19,13 @@ const (
 	EventUsage          EventType = "usage"
 	EventFinish         EventType = "finish"
 	EventExtra          EventType = "extra"
-	EventEnd            EventType = "end"
+	// EventTurn begins a further turn of a tool loop: its parts are numbered anew, and the answer is the last turn's.
+	EventTurn EventType = "turn"
+	// EventToolStarted is the beginning of a tool's handler.
+	EventToolStarted EventType = "tool_started"
+	// EventToolResult is what came of a tool call; calls of one turn end in any order.
+	EventToolResult EventType = "tool_result"
+	EventEnd        EventType = "end"
 )
 
 // StreamEvent is one event of a streamed answer; the last of a good one is `end`. Which fields it has depends on its type.
@@ -34,9 +40,9 @@ type StreamEvent struct {
 	// Signature and Redacted are of reasoning_delta.
 	Signature string
 	Redacted  string
-	// ID is the answer's (start) or the tool call's (tool_call_start).
+	// ID is the answer's (start) or the tool call's (tool_call_start, tool_started, tool_result).
 	ID string
-	// Name is the tool's (tool_call_start).
+	// Name is the tool's (likewise).
 	Name string
 	// Arguments is the piece of JSON text (tool_call_delta).
 	Arguments string
@@ -53,6 +59,12 @@ type StreamEvent struct {
 	Raw json.RawMessage
 	// Fields are fields of the vendor's answer without a name here (extra), or of a part (reasoning_delta, tool_call_start).
 	Fields Extra
+	// Turn is which turn: from 2 (turn), or the one whose answer made the call (tool_started, tool_result).
+	Turn int
+	// Input is the tool call's arguments (tool_started).
+	Input json.RawMessage
+	// Result is what came of a tool call (tool_result).
+	Result *ToolCallRecord
 	// Completion is the whole answer (end).
 	Completion *Completion
 }
@@ -101,6 +113,23 @@ func (e *StreamEvent) decode(d *decoder) {
 			e.Raw = d.raw()
 		case "extra", "fields":
 			e.Fields = d.extra()
+		case "turn":
+			e.Turn = d.integer()
+		case "input":
+			e.Input = d.raw()
+		case "tool_id":
+			e.result().ToolID = d.text()
+		case "outcome":
+			e.result().Outcome = ToolOutcome(d.word())
+		case "output":
+			e.result().Output = d.raw()
+		case "error":
+			e.result().Error = new(ToolFailure)
+			if raw := d.raw(); d.err == nil && json.Unmarshal(raw, e.Result.Error) != nil {
+				d.fail()
+			}
+		case "duration_us":
+			e.result().DurationUS = d.unsigned()
 		case "completion":
 			e.Completion = new(Completion)
 			e.Completion.decode(d)
@@ -108,10 +137,26 @@ func (e *StreamEvent) decode(d *decoder) {
 			d.skip()
 		}
 	}
+	if e.Result != nil {
+		e.Result.Turn, e.Result.ID, e.Result.Name, e.Result.Input = e.Turn, e.ID, e.Name, e.Input
+	}
+}
+
+func (e *StreamEvent) result() *ToolCallRecord {
+	if e.Result == nil {
+		e.Result = new(ToolCallRecord)
+	}
+	return e.Result
 }
 
 // MarshalJSON is the event as it crosses every language's border.
 func (e StreamEvent) MarshalJSON() ([]byte, error) {
+	if e.Type == EventToolResult && e.Result != nil {
+		return json.Marshal(struct {
+			Type EventType `json:"type"`
+			*ToolCallRecord
+		}{e.Type, e.Result})
+	}
 	return marshal(func(w *encoder) {
 		f := w.fields(nil)
 		f.text("type", string(e.Type))
@@ -143,6 +188,13 @@ func (e StreamEvent) MarshalJSON() ([]byte, error) {
 			f.always("reason", string(e.Reason))
 		case EventExtra:
 			f.value("fields", e.Fields)
+		case EventTurn:
+			f.value("turn", e.Turn)
+		case EventToolStarted:
+			f.value("turn", e.Turn)
+			f.always("id", e.ID)
+			f.always("name", e.Name)
+			f.value("input", e.Input)
 		case EventEnd:
 			f.value("completion", e.Completion)
 		}

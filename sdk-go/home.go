@@ -29,7 +29,7 @@ type home struct {
 	closing  sync.Once
 
 	shards [16]shard
-	hosts  *hosts // who gives credentials; nil without
+	hosts  *hosts
 }
 
 type shard struct {
@@ -89,7 +89,7 @@ func (h *home) begin(op string, request, options []byte, out *native.Bytes, expe
 // errorOf is the core's error, with the program's own beneath it where a callback failed.
 func (h *home) errorOf(data []byte) *Error {
 	failure := errorOf(data)
-	if failure.Kind == ErrCallbackError && h.hosts != nil {
+	if failure.Kind == ErrCallbackError {
 		failure.cause = h.hosts.cause()
 	}
 	return failure
@@ -147,24 +147,32 @@ func (h *home) drain() int {
 func (h *home) dispatch(kind native.Kind, id uint64, payload []byte) {
 	switch kind {
 	case native.HostCall, native.HostCallCancelled:
-		if h.hosts != nil {
-			h.hosts.hear(h, kind, id, payload)
-		}
+		h.hosts.hear(h, kind, id, payload)
 		return
 	case native.Answer, native.Error, native.Stream, native.LastStream:
 	default:
 		return // of a newer core
 	}
-	last := kind != native.Stream
-	found := h.find(id, last)
-	if found == nil {
-		h.gate.Lock() // whoever is beginning a call has noted its waiter by now
-		found = h.find(id, last)
-		h.gate.Unlock()
-	}
-	if found != nil {
+	if found := h.expect(id, kind != native.Stream); found != nil {
 		found.deliver(kind, payload)
 	}
+}
+
+// expect is who waits for a call, whether or not it has been noted yet.
+func (h *home) expect(call uint64, last bool) waiter {
+	found := h.find(call, last)
+	if found == nil {
+		h.gate.Lock() // whoever is beginning a call has noted its waiter by now
+		found = h.find(call, last)
+		h.gate.Unlock()
+	}
+	return found
+}
+
+// runner is who carries out a call's tool calls; nil when the call is over.
+func (h *home) runner(call uint64) *runner {
+	found, _ := h.expect(call, false).(tended)
+	return found.runner
 }
 
 // close refuses new calls, ends those under way, and gives everything back. The second time is harmless.
@@ -174,9 +182,7 @@ func (h *home) close() {
 		h.closed = true
 		h.gate.Unlock()
 		native.CloseSession(h.session)
-		if h.hosts != nil {
-			h.hosts.close()
-		}
+		h.hosts.close()
 		// The reader hears what the calls end in, and ends. If there is none, none can start any more.
 		h.starting.Do(func() { close(h.reading) })
 		_ = h.pipe.SetReadDeadline(time.Unix(1, 0))

@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ossai-dev/ossai-go/internal/native"
 )
 
 // filled is a value with every field set, so that one that a hand-written reader forgets is missed.
@@ -27,6 +30,10 @@ func filled(value reflect.Value, n *int) {
 		value.Set(reflect.New(value.Type().Elem()))
 		filled(value.Elem(), n)
 	case reflect.Struct:
+		if value.Type() == reflect.TypeFor[Message]() {
+			value.Set(reflect.ValueOf(ToolResult("call_1", "rain"))) // requests have tests of their own
+			return
+		}
 		for i := range value.NumField() {
 			if value.Type().Field(i).IsExported() {
 				filled(value.Field(i), n)
@@ -234,5 +241,39 @@ func TestExtraFieldsAreReadIntoValues(t *testing.T) {
 	}
 	if extra.Get("none", &list) || extra.Get("b", &list) || extra.Get("d", &list) {
 		t.Error("read what is not there")
+	}
+}
+
+func TestTheCoreKnowsEveryFieldOfATool(t *testing.T) {
+	var want, got []string
+	if err := json.Unmarshal(native.FieldNames("ToolSpec"), &want); err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[toolSpec]()) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+			got = append(got, name)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, the core has %v", got, want)
+	}
+}
+
+func TestAToolsEventsAreTheSameAgain(t *testing.T) {
+	for _, text := range []string{
+		`{"type":"turn","turn":2}`,
+		`{"type":"tool_started","turn":1,"id":"a","name":"f","input":{"n":1.50}}`,
+		`{"type":"tool_result","turn":1,"id":"a","name":"f","tool_id":"g","input":{},"outcome":"failed","error":{"type":"E","message":"m","path":""},"duration_us":7}`,
+		`{"type":"tool_result","turn":1,"id":"a","name":"f","outcome":"ok","output":null,"duration_us":7}`,
+	} {
+		var event StreamEvent
+		if err := json.Unmarshal([]byte(text), &event); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := json.Marshal(event); err != nil || string(again) != text {
+			t.Errorf("%s became %s: %v", text, again, err)
+		}
 	}
 }

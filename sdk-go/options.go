@@ -65,6 +65,12 @@ type CallOptions struct {
 	Unsupported string `json:"unsupported"`
 	// Trace is whether the answer, or the error, tells why the call came out as it did.
 	Trace *bool `json:"trace"`
+	// Tools are tools with handlers: see [WithTools].
+	Tools []*RunnableTool `json:"-"`
+	// Approve is asked before each handler runs.
+	Approve Approver `json:"-"`
+	// Loop is the bounds of a call whose tools have handlers.
+	Loop LoopOptions `json:"-"`
 	// Extra are options without a name here, and win over one of the same name; one the core does not know is an error. What
 	// the fields cannot hold of options read from JSON is here, so that the core says what is wrong.
 	Extra Extra `json:"-"`
@@ -144,8 +150,8 @@ func WithTraceparent(traceparent string) CallOption {
 }
 
 // encodeOptions writes a call's options, with the context's deadline where it is nearer, and a stream's credit. Nothing to
-// say is nothing.
-func (h *home) encodeOptions(ctx context.Context, e *encoder, options []CallOption, credit int64) []byte {
+// say is nothing. The plan is nil without tools that have handlers.
+func (h *home) encodeOptions(ctx context.Context, e *encoder, options []CallOption, credit int64) ([]byte, *plan) {
 	var o CallOptions
 	for _, option := range options {
 		if option != nil {
@@ -154,7 +160,7 @@ func (h *home) encodeOptions(ctx context.Context, e *encoder, options []CallOpti
 	}
 	limit, limited := h.limit(ctx, &o)
 	if len(options) == 0 && !limited && credit == 0 {
-		return nil
+		return nil, nil
 	}
 	start := len(e.buf)
 	e.path = append(e.path[:0], step{"options", -1})
@@ -169,7 +175,10 @@ func (h *home) encodeOptions(ctx context.Context, e *encoder, options []CallOpti
 		o.encode(f)
 	}
 	f.close()
-	return e.buf[start:]
+	if e.fault != nil {
+		return nil, nil
+	}
+	return e.buf[start:], o.plan()
 }
 
 // limit is the time a call has in milliseconds, where something nearer than the client's own limit says so.
@@ -226,6 +235,7 @@ func (o *CallOptions) encode(f fields) {
 	f.integer("priority", int64(o.Priority))
 	f.text("unsupported", o.Unsupported)
 	f.boolean("trace", o.Trace)
+	o.encodeTools(f)
 }
 
 // UnmarshalJSON reads options in the core's form.

@@ -56,7 +56,7 @@ type CompletionRequest struct {
 	Model string
 	// Messages is the conversation, oldest first; at least one.
 	Messages []Message
-	// Tools the model may call. They come back as calls.
+	// Tools the model may call. They come back as calls; those with handlers are given by [WithTools].
 	Tools []Tool
 	// ToolChoice is whether and which tool must be called.
 	ToolChoice ToolChoice

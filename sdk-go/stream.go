@@ -45,6 +45,7 @@ type inbox struct {
 	call    uint64
 	arrived chan struct{} // has one when something has changed
 	dropped atomic.Bool   // what has come is not wanted any more
+	tools   *runner       // nil without tools
 
 	sync.Mutex
 	batches [][]byte
@@ -70,7 +71,7 @@ func (b *inbox) deliver(kind native.Kind, payload []byte) {
 	case native.LastStream:
 		b.end(payload, nil)
 	case native.Error:
-		b.end(nil, b.home.errorOf(payload))
+		b.end(nil, b.tools.blame(b.home.errorOf(payload)))
 	default:
 		b.end(nil, &Error{Kind: ErrInternal, Message: "the stream has no events", Billed: "maybe"})
 	}
@@ -88,6 +89,9 @@ func (b *inbox) end(batch []byte, failure error) {
 	b.Unlock()
 	if stop != nil {
 		stop()
+	}
+	if b.tools != nil {
+		b.tools.end()
 	}
 	b.signal()
 }
@@ -158,13 +162,16 @@ func (s *Stream) begin(ctx context.Context, request *CompletionRequest, options 
 	request.encode(e)
 	length := len(e.buf)
 	home := s.client.home
-	given := home.encodeOptions(ctx, e, options, credit)
+	given, plan := home.encodeOptions(ctx, e, options, credit)
 	if e.fault != nil {
 		return e.fault
 	}
-	box := &inbox{home: home, arrived: make(chan struct{}, 1)}
+	box := &inbox{home: home, arrived: make(chan struct{}, 1), tools: plan.runner(ctx)}
 	var out native.Bytes
-	call, pending, failure := home.begin("stream", e.buf[:length], given, &out, box)
+	call, pending, failure := home.begin("stream", e.buf[:length], given, &out, box.tools.tend(box))
+	if box.tools != nil && !pending {
+		box.tools.end()
+	}
 	if failure != nil {
 		return failure
 	}

@@ -23,6 +23,7 @@ type question struct {
 	Config  json.RawMessage `json:"config"`
 	Request json.RawMessage `json:"request"`
 	Options json.RawMessage `json:"options"`
+	Tools   *tools          `json:"tools"`
 }
 
 type adapter struct {
@@ -62,6 +63,13 @@ func (a *adapter) call(ctx context.Context, q question, next chan struct{}) (any
 			return nil, err
 		}
 		options = append(options, given)
+	}
+	if q.Tools != nil {
+		more, err := q.Tools.options(client)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, more...)
 	}
 	if q.Op == "embed" {
 		var request ossai.EmbeddingRequest

@@ -46,7 +46,8 @@ func TestEveryFieldOfTheCoresTypesHasItsPlaceAndNoneIsMadeUp(t *testing.T) {
 		"Cost": ossai.Cost{}, "CacheOutcome": ossai.CacheOutcome{}, "Attempt": ossai.Attempt{}, "Timing": ossai.Timing{}, "Trace": ossai.Trace{},
 		"TraceStep": ossai.TraceStep{}, "Stats": ossai.Stats{}, "TokenCount": ossai.TokenCount{}, "Health": ossai.Health{},
 		"ModelInfo": ossai.ModelInfo{}, "Error": ossai.Error{}, "Config": ossai.Config{}, "CallOptions": ossai.CallOptions{},
-		"EstimateOptions": ossai.EstimateOptions{},
+		"EstimateOptions": ossai.EstimateOptions{}, "ToolRun": ossai.ToolRun{}, "ToolTurn": ossai.ToolTurn{},
+		"ToolCallRecord": ossai.ToolCallRecord{}, "LoopOptions": ossai.LoopOptions{},
 	} {
 		want := list(t, native.FieldNames(name))
 		if name == "Answer" {
