@@ -218,27 +218,27 @@ type Budgets struct {
 // Budget is a limit in money, in tokens or in both, for one scope and window.
 type Budget struct {
 	// Scope is what it is of: `tenant` (unless said otherwise), `key`, `user`, `model` or `tag`.
-	Scope string `json:"scope,omitempty"`
+	Scope string `json:"scope"`
 	// Tag is the tag, of the scope `tag`.
-	Tag string `json:"tag,omitempty"`
+	Tag string `json:"tag"`
 	// Name is whose it is; absent means everybody's own.
-	Name *string `json:"name,omitempty"`
+	Name *string `json:"name"`
 	// Window is how long it lasts, in UTC: `hour`, `day`, `month` or `total`.
 	Window string `json:"window"`
 	// NanoUSD is the limit in money.
-	NanoUSD *NanoUSD `json:"nano_usd,omitempty"`
+	NanoUSD *NanoUSD `json:"nano_usd"`
 	// Tokens is the limit in tokens, input and output together.
-	Tokens *uint64 `json:"tokens,omitempty"`
+	Tokens *uint64 `json:"tokens"`
 	// Soft is booked and refuses nothing.
-	Soft bool `json:"soft,omitempty"`
+	Soft bool `json:"soft"`
 	// Reserve is `strict` (unless said otherwise) or `calibrated`.
-	Reserve string `json:"reserve,omitempty"`
+	Reserve string `json:"reserve"`
 	// Clamp lowers a call's MaxTokens to what is left instead of refusing it.
-	Clamp bool `json:"clamp,omitempty"`
+	Clamp bool `json:"clamp"`
 	// MaxReserveNanoUSD is most that one call holds.
-	MaxReserveNanoUSD *NanoUSD `json:"max_reserve_nano_usd,omitempty"`
+	MaxReserveNanoUSD *NanoUSD `json:"max_reserve_nano_usd"`
 	// MaxReserveTokens is most tokens that one call holds.
-	MaxReserveTokens *uint64 `json:"max_reserve_tokens,omitempty"`
+	MaxReserveTokens *uint64 `json:"max_reserve_tokens"`
 }
 
 // TLS is trust.
