@@ -2,8 +2,8 @@
 //!
 //! A try reserves the most it may cost before it is sent, in one step over every budget it counts against, and settles
 //! what it did cost afterwards. So `spent + held` of a hard budget is within its limit at every instant, however many calls
-//! come at once and wherever a process dies (`behaviour.md` §2.12). What is held stands in a [`ledger`]; the guard of a hold
-//! is [`held`]; how much a call reserves and what it is charged with is the pipeline's stage (`call/budget.rs`).
+//! come at once and wherever a process dies (`behaviour.md` §2.12). What is held stands in a `ledger`; the guard of a hold
+//! is `held`; how much a call reserves and what it is charged with is the pipeline's stage (`call/budget.rs`).
 
 mod account;
 pub mod config;
