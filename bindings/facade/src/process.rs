@@ -66,6 +66,7 @@ impl Process {
             let runtime = Builder::new_multi_thread()
                 .worker_threads(THREADS.load(Ordering::Relaxed))
                 .thread_name("ossai-rt")
+                .on_thread_start(without_sigpipe)
                 .enable_all()
                 .build()
                 .map_err(|error| {
@@ -107,6 +108,17 @@ impl Process {
     pub(crate) fn enter(&'static self) -> Live {
         self.live.fetch_add(1, Ordering::AcqRel);
         Live(self)
+    }
+}
+
+/// Keeps SIGPIPE from this thread. A write to a connection that the other side has closed raises it, and ends a process that
+/// does not ignore it: every C program, and a Go program on any thread that is not Go's own. Blocked, the write fails with EPIPE.
+fn without_sigpipe() {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigSet, Signal};
+        // Fails for no set there is.
+        let _ = SigSet::from(Signal::SIGPIPE).thread_block();
     }
 }
 

@@ -15,6 +15,27 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
+/// As the kernel tells it, where there is a `/proc`: SIGPIPE is 13, the lowest bit is signal 1.
+fn every_thread_of_the_runtime_blocks_sigpipe() -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let status = tasks.flatten().map(|task| task.path().join("status"));
+    status
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .filter(|status| status.starts_with("Name:\tossai-rt\n"))
+        .filter_map(|status| {
+            Some(
+                status
+                    .split("SigBlk:")
+                    .nth(1)?
+                    .lines()
+                    .next()?
+                    .trim()
+                    .to_owned(),
+            )
+        })
+        .all(|mask| u64::from_str_radix(&mask, 16).is_ok_and(|mask| mask & (1 << 12) != 0))
+}
+
 fn ask(session: &Session) -> ossai::Result<String> {
     let parker = Arc::new(Parker::default());
     let queue = Queue::new(Arc::clone(&parker));
@@ -35,6 +56,7 @@ fn threads_start_with_the_first_call_a_child_has_its_own_and_the_end_is_orderly(
     assert!(configure_threads(1));
     ask(&parent).expect("an answer");
     assert!(threads() > before || before == 0);
+    assert!(every_thread_of_the_runtime_blocks_sigpipe());
     assert!(!configure_threads(4), "too late");
 
     // As if forked: what a child sees of its parent's session and of its own.
