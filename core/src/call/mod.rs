@@ -7,9 +7,8 @@ pub(crate) mod depth;
 pub(crate) mod elsewhere;
 pub(crate) mod embed;
 pub(crate) mod fallback;
-// The deadline signal and the audience are for the orchestrator's and the bindings' flights; tests and models hold them.
-#[cfg_attr(not(test), allow(dead_code))]
 pub(crate) mod flight;
+pub(crate) mod fly;
 mod fold;
 pub(crate) mod hedge;
 pub(crate) mod kept;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Core;
-use super::calls::Prepared;
+use super::prepare::Prepared;
 use crate::cache::memory::{Entry, Value};
 use crate::call::flight::Subscriber;
 use crate::error::{Error, Result};

@@ -4,7 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::calls::{free, patience, runtime};
+use super::flights::{patience, runtime};
+use super::lookup::free;
 use super::{Client, Core};
 use crate::cache::memory::{Entry, Value};
 use crate::cache::policy;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::calls::Prepared;
 use super::config::ProviderKind;
+use super::prepare::Prepared;
 use super::route::Route;
 use super::{Client, Core, EstimateOptions};
 use crate::cache::policy;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Core;
-use super::calls::Prepared;
+use super::prepare::Prepared;
 use crate::cache::memory::Entry;
 use crate::call::flight::{Join, Want};
 use crate::call::key::Key;
@@ -142,7 +142,7 @@ impl Flight {
                 let outcome = Box::pin(self.fly(request, &log, false, Some(key))).await;
                 log.finish(outcome);
             };
-            subscriber.steer(Box::pin(work), super::calls::spawn);
+            subscriber.steer(Box::pin(work), super::flights::spawn);
             let mut timer = IdleTimer::new(Arc::clone(&core.clock), total);
             let _ = timer.limit(std::pin::pin!(subscriber.result())).await;
         });

@@ -39,8 +39,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub(crate) use log::Limits;
-#[cfg(test)]
-pub(crate) use publisher::Signal;
 pub(crate) use publisher::{Cancelled, Orphan, Publisher};
 pub(crate) use subscriber::Subscriber;
 

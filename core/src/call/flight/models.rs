@@ -339,28 +339,6 @@ fn a_wait_given_up_while_the_event_comes_loses_neither_event_nor_waker() {
 }
 
 #[test]
-fn the_flight_always_hears_of_another_latest_deadline() {
-    check(|| {
-        let api = flights(8, 8);
-        let at = |s| Some(Duration::from_secs(s));
-        let (mut first, publisher) = start(&api, Want::Events);
-        first.set_deadline(at(1));
-        let other = {
-            let api = api.clone();
-            thread::spawn(move || match api.join(KEY, Want::Events, at(2)) {
-                Ok(Join::Joined(second)) => second,
-                _ => panic!("a flight was under way"),
-            })
-        };
-        assert_eq!(block_on(publisher.signal(at(1))), Signal::Deadline(at(2)));
-        let second = other.join().unwrap();
-        let leaver = thread::spawn(move || drop(second));
-        assert_eq!(block_on(publisher.signal(at(2))), Signal::Deadline(at(1)));
-        leaver.join().unwrap();
-    });
-}
-
-#[test]
 fn a_slow_reader_is_served_or_cut_off_but_never_hangs_nor_sees_a_gap() {
     check(|| {
         let api = flights(1, 1);

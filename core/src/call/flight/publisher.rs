@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::helm::Work;
-use super::state::{Flight, Phase};
+use super::state::Flight;
+#[cfg(test)]
+use super::state::Phase;
 use super::sync::Arc;
 use super::wakers::{Ticket, Wakes};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,24 +43,6 @@ impl From<Cancelled> for Error {
     }
 }
 
-/// What a flight's task reacts to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// The last subscriber left.
-    Cancelled,
-    /// The latest deadline is now this one.
-    Deadline(Option<Duration>),
-}
-
-/// Whom a flight serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Audience {
-    /// Subscribers so far.
-    pub(crate) ever: u64,
-    /// Subscribers it serves now.
-    pub(crate) present: usize,
-}
-
 impl<E: Clone + Send, T: Clone + Send> Publisher<E, T> {
     pub(super) fn new(flight: Arc<Flight<E, T>>) -> Self {
         Self {
@@ -75,6 +59,7 @@ impl<E: Clone + Send, T: Clone + Send> Publisher<E, T> {
     ///
     /// # Errors
     /// [`Cancelled`] where nobody waits any more.
+    #[cfg(test)]
     pub(crate) async fn publish(
         &self,
         event: E,
@@ -106,6 +91,7 @@ impl<E: Clone + Send, T: Clone + Send> Publisher<E, T> {
     ///
     /// # Errors
     /// [`Cancelled`] where nobody waits any more.
+    #[cfg(test)]
     pub(crate) fn try_publish(
         &self,
         queue: &mut VecDeque<(E, usize)>,
@@ -161,46 +147,23 @@ impl<E: Clone + Send, T: Clone + Send> Publisher<E, T> {
         poll
     }
 
+    /// The latest deadline of those who wait, on the clock of [`join`](super::Flights::join)'s; `None` is unbounded.
+    ///
+    /// After cancellation it stays what it was. Look again when a timer of the work fires: a later deadline is found then, and
+    /// an earlier one ends the flight by its subscribers' leaving.
+    pub(crate) fn latest_deadline(&self) -> Option<Duration> {
+        self.flight.lock().latest_deadline()
+    }
+
     /// Whether the last subscriber has left.
+    #[cfg(test)]
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(self.flight.lock().phase, Phase::Cancelled)
     }
 
     /// Resolves when the last subscriber has left.
-    pub(crate) async fn cancelled(&self) {
-        self.watch(None).await;
-    }
-
-    /// The latest deadline of those who wait, on the clock of [`join`](super::Flights::join)'s; `None` is unbounded.
-    ///
-    /// After cancellation it stays what it was.
-    pub(crate) fn latest_deadline(&self) -> Option<Duration> {
-        self.flight.lock().latest_deadline()
-    }
-
-    /// Resolves when the last subscriber has left, or when the latest deadline is not `seen`.
-    ///
-    /// Work that can look at [`latest_deadline`](Self::latest_deadline) when its own timer fires has no need of this: a later
-    /// deadline is found then, and an earlier one ends the flight by its subscribers' leaving.
-    pub(crate) fn signal(&self, seen: Option<Duration>) -> Watch<'_, E, T> {
-        self.watch(Some(seen))
-    }
-
-    fn watch(&self, seen: Option<Option<Duration>>) -> Watch<'_, E, T> {
-        Watch {
-            flight: &self.flight,
-            seen,
-            ticket: Ticket::default(),
-        }
-    }
-
-    /// Whom the flight serves.
-    pub(crate) fn audience(&self) -> Audience {
-        let state = self.flight.lock();
-        Audience {
-            ever: state.ever,
-            present: state.log.served(),
-        }
+    pub(crate) fn cancelled(&self) -> Cancellation<'_, E, T> {
+        Cancellation::of(&self.flight)
     }
 
     /// Ends the flight with this outcome, which all who wait get after the events before it.
@@ -230,11 +193,7 @@ impl<E: Clone + Send, T: Clone + Send> Orphan<E, T> {
     /// Does the work, until it is over or the last subscriber has left.
     pub(crate) async fn run(self) {
         let Self { flight, mut work } = self;
-        let mut left = Watch {
-            flight: &flight,
-            seen: None,
-            ticket: Ticket::default(),
-        };
+        let mut left = Cancellation::of(&flight);
         std::future::poll_fn(|cx| {
             if Pin::new(&mut left).poll(cx).is_ready() {
                 return Poll::Ready(());
@@ -278,35 +237,34 @@ impl<E: Clone + Send, T: Clone + Send> Drop for PublishBatch<'_, E, T> {
     }
 }
 
-/// The future of [`Publisher::signal`].
+/// Resolves when a flight's last subscriber has left, or when it is over.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub(crate) struct Watch<'a, E: Clone + Send, T: Clone + Send> {
+pub(crate) struct Cancellation<'a, E: Clone + Send, T: Clone + Send> {
     flight: &'a Flight<E, T>,
-    /// The deadline to differ from; without one, only cancellation counts.
-    seen: Option<Option<Duration>>,
     ticket: Ticket,
 }
 
-impl<E: Clone + Send, T: Clone + Send> Future for Watch<'_, E, T> {
-    type Output = Signal;
+impl<'a, E: Clone + Send, T: Clone + Send> Cancellation<'a, E, T> {
+    fn of(flight: &'a Flight<E, T>) -> Self {
+        Self {
+            flight,
+            ticket: Ticket::default(),
+        }
+    }
+}
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Signal> {
+impl<E: Clone + Send, T: Clone + Send> Future for Cancellation<'_, E, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let mut state = this.flight.lock();
-        let latest = state.latest_deadline();
-        let poll = match this.seen {
-            _ if !state.is_running() => Poll::Ready(Signal::Cancelled),
-            Some(seen) if seen != latest => Poll::Ready(Signal::Deadline(latest)),
-            _ => Poll::Pending,
-        };
-        let set = match this.seen {
-            None => &mut state.cancel_watch,
-            Some(_) => &mut state.deadline_watch,
-        };
-        let stale = match poll {
-            Poll::Ready(_) => set.unpark(&mut this.ticket),
-            Poll::Pending => set.park(&mut this.ticket, cx.waker()),
+        let (poll, stale) = if state.is_running() {
+            let stale = state.cancel_watch.park(&mut this.ticket, cx.waker());
+            (Poll::Pending, stale)
+        } else {
+            (Poll::Ready(()), state.cancel_watch.unpark(&mut this.ticket))
         };
         drop(state);
         drop(stale);
@@ -314,15 +272,10 @@ impl<E: Clone + Send, T: Clone + Send> Future for Watch<'_, E, T> {
     }
 }
 
-impl<E: Clone + Send, T: Clone + Send> Drop for Watch<'_, E, T> {
+impl<E: Clone + Send, T: Clone + Send> Drop for Cancellation<'_, E, T> {
     fn drop(&mut self) {
         if self.ticket.is_set() {
-            let mut state = self.flight.lock();
-            let stale = match self.seen {
-                None => state.cancel_watch.unpark(&mut self.ticket),
-                Some(_) => state.deadline_watch.unpark(&mut self.ticket),
-            };
-            drop(state);
+            let stale = self.flight.lock().cancel_watch.unpark(&mut self.ticket);
             drop(stale);
         }
     }

@@ -50,8 +50,6 @@ pub(super) struct State<E, T> {
     pub(super) phase: Phase<T>,
     pub(super) log: Log<E>,
     deadlines: Deadlines,
-    /// Subscribers so far.
-    pub(super) ever: u64,
     /// Readers at the end of the log.
     pub(super) readers: WakerSet,
     /// Those who wait for the result only.
@@ -60,8 +58,6 @@ pub(super) struct State<E, T> {
     pub(super) senders: WakerSet,
     /// Who wants to know that the flight is cancelled.
     pub(super) cancel_watch: WakerSet,
-    /// Who wants to know that the latest deadline is another one, or that the flight is cancelled.
-    pub(super) deadline_watch: WakerSet,
 }
 
 /// Where a subscriber stands.
@@ -77,7 +73,6 @@ pub(super) enum Place {
 
 impl<E: Clone, T> State<E, T> {
     fn add(&mut self, want: Want, deadline: Option<Duration>) -> Place {
-        self.ever += 1;
         self.deadlines.add(deadline);
         match want {
             Want::Events => Place::Reading(self.log.add_reader()),
@@ -115,27 +110,11 @@ impl<E: Clone, T> State<E, T> {
         self.deadlines.latest()
     }
 
-    /// Changes the deadlines, and wakes those who watch for another latest one.
-    fn change_deadlines(&mut self, wakes: &mut Wakes, change: impl FnOnce(&mut Deadlines)) {
-        let before = self.deadlines.latest();
-        change(&mut self.deadlines);
-        if self.deadlines.latest() != before {
-            self.deadline_watch.drain_into(wakes);
-        }
-    }
-
     /// Gives one subscriber another deadline.
-    pub(super) fn replace_deadline(
-        &mut self,
-        old: Option<Duration>,
-        new: Option<Duration>,
-        wakes: &mut Wakes,
-    ) {
+    pub(super) fn replace_deadline(&mut self, old: Option<Duration>, new: Option<Duration>) {
         if self.is_running() {
-            self.change_deadlines(wakes, |deadlines| {
-                deadlines.remove(old);
-                deadlines.add(new);
-            });
+            self.deadlines.remove(old);
+            self.deadlines.add(new);
         }
     }
 
@@ -173,10 +152,9 @@ impl<E: Clone, T> State<E, T> {
             self.phase = Phase::Cancelled;
             self.senders.drain_into(wakes);
             self.cancel_watch.drain_into(wakes);
-            self.deadline_watch.drain_into(wakes);
             return true;
         }
-        self.change_deadlines(wakes, |deadlines| deadlines.remove(deadline));
+        self.deadlines.remove(deadline);
         false
     }
 }
@@ -193,12 +171,10 @@ impl<E: Clone + Send, T: Clone + Send> Flight<E, T> {
             phase: Phase::Running,
             log: Log::new(home.limits, key.is_some()),
             deadlines: Deadlines::default(),
-            ever: 0,
             readers: WakerSet::default(),
             finals: WakerSet::default(),
             senders: WakerSet::default(),
             cancel_watch: WakerSet::default(),
-            deadline_watch: WakerSet::default(),
         };
         let place = state.add(want, deadline);
         let state = Mutex::new(state);
@@ -242,11 +218,7 @@ impl<E: Clone + Send, T: Clone + Send> Flight<E, T> {
         if !state.is_running() || (want == Want::Events && !state.log.is_whole()) {
             return None;
         }
-        let before = state.latest_deadline();
         let place = state.add(want, deadline);
-        if state.latest_deadline() != before {
-            state.deadline_watch.drain_into(&mut wakes);
-        }
         if place == Place::Final {
             state.wake_senders(&mut wakes);
         }

@@ -94,14 +94,9 @@ impl<E: Clone + Send, T: Clone + Send> Subscriber<E, T> {
     /// as when a stream has begun and only its idle time is bounded from there on.
     pub(crate) fn set_deadline(&mut self, deadline: Option<Duration>) {
         let old = std::mem::replace(&mut self.deadline, deadline);
-        if old == deadline || self.place == Place::Out {
-            return;
+        if old != deadline && self.place != Place::Out {
+            self.flight.lock().replace_deadline(old, deadline);
         }
-        let mut wakes = Wakes::default();
-        let mut state = self.flight.lock();
-        state.replace_deadline(old, deadline, &mut wakes);
-        drop(state);
-        wakes.wake();
     }
 
     /// Adds up to `max` (at least one) events to `out` and gives true; false where the flight ended well and all are read.
@@ -189,6 +184,7 @@ impl<E: Clone + Send, T: Clone + Send> Subscriber<E, T> {
     }
 
     /// [`poll_batch`](Self::poll_batch) as a future; dropped while it waits, nothing is lost.
+    #[cfg(test)]
     pub(crate) fn next_batch<'a>(
         &'a mut self,
         out: &'a mut Vec<E>,
@@ -243,6 +239,7 @@ impl<E: Clone + Send, T: Clone + Send> Drop for Subscriber<E, T> {
 }
 
 /// The future of [`Subscriber::next_batch`].
+#[cfg(test)]
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct NextBatch<'a, E: Clone + Send, T: Clone + Send> {
@@ -251,6 +248,7 @@ pub(crate) struct NextBatch<'a, E: Clone + Send, T: Clone + Send> {
     max: usize,
 }
 
+#[cfg(test)]
 impl<E: Clone + Send, T: Clone + Send> Future for NextBatch<'_, E, T> {
     type Output = Result<bool>;
 
@@ -260,6 +258,7 @@ impl<E: Clone + Send, T: Clone + Send> Future for NextBatch<'_, E, T> {
     }
 }
 
+#[cfg(test)]
 impl<E: Clone + Send, T: Clone + Send> Drop for NextBatch<'_, E, T> {
     fn drop(&mut self) {
         self.subscriber.unpark();

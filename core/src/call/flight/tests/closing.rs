@@ -74,7 +74,7 @@ fn the_futures_can_be_sent_to_another_thread() {
     send(&subscriber.next_batch(&mut Vec::new(), 1));
     send(&subscriber.result());
     send(&publisher.publish(1, 1));
-    send(&publisher.signal(None));
+    send(&publisher.cancelled());
     send(&publisher);
     send(&api.idle());
 }

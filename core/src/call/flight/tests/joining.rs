@@ -10,13 +10,7 @@ fn the_first_caller_starts_a_flight_and_the_next_ones_join_it() {
     let (first, publisher) = start(&api);
     let second = joined(&api);
     assert!(!first.joined() && second.joined());
-    assert_eq!(
-        publisher.audience(),
-        Audience {
-            ever: 2,
-            present: 2
-        }
-    );
+    assert_eq!(publisher.flight().lock().log.served(), 2);
     let other = api.join([2; 32], Want::Events, None).unwrap();
     assert!(
         matches!(other, Join::Started(..)),

@@ -85,10 +85,6 @@ fn a_publisher_of_a_cancelled_flight_is_told_so_at_every_turn() {
     drop(only);
     assert!(publisher.is_cancelled());
     assert_eq!(now(publisher.publish(1, 1)), Err(Cancelled));
-    assert_eq!(
-        now(publisher.signal(publisher.latest_deadline())),
-        Signal::Cancelled
-    );
     now(publisher.cancelled());
     assert_eq!(Error::from(Cancelled).kind(), ErrorKind::Cancelled);
 }

@@ -1,0 +1,120 @@
+//! A flight to one model, from the encoded request to the settled and kept answer.
+
+use std::sync::Arc;
+
+use super::attempt::{Outgoing, Whole, Wire};
+use super::key::Key;
+use super::orchestrated::seen_from_here;
+use super::pipeline::Flight;
+use super::stream::{EventLog, Events};
+use super::validate;
+use crate::client::config::ProviderKind;
+use crate::error::Result;
+use crate::provider;
+use crate::types::{Completion, CompletionRequest, TraceStep};
+
+impl Flight {
+    /// A flight to one model: encode, try, settle, keep.
+    pub(crate) async fn fly_once(
+        &self,
+        request: Arc<CompletionRequest>,
+        log: &EventLog,
+        streamed: bool,
+        store: Option<Key>,
+    ) -> Result<Arc<Completion>> {
+        if let Some(key) = store.filter(|_| !self.options.cache.refresh) {
+            if !streamed && let Some(kept) = self.in_memory(&key) {
+                return Ok(kept);
+            }
+            // Boxed: a client without tiers must not carry the room for their look.
+            if self.core.tiers.is_some()
+                && let Some(kept) = Box::pin(self.in_tiers(key, log, streamed)).await?
+            {
+                return Ok(kept);
+            }
+        }
+        self.check_missing(&request.model)?;
+        let request = match self.core.budgets {
+            None => request,
+            Some(_) => Box::pin(self.clamped(&request)).await?.unwrap_or(request),
+        };
+        let wire = if self.route.is_orchestrator || self.route.kind == ProviderKind::Local {
+            Wire {
+                path: "",
+                body: bytes::Bytes::new(),
+                dropped_params: Vec::new(),
+            }
+        } else {
+            let (_, model) = validate::split_model(&request.model)?;
+            let traits = self.core.traits(&self.route, &request.model);
+            provider::encode_completion(self.route.api, &request, model, &traits, streamed)?.into()
+        };
+        if !wire.dropped_params.is_empty() {
+            self.progress.trace.note(&*self.core.clock, || {
+                TraceStep::new("parameters", "dropped")
+                    .why("model")
+                    .fields(wire.dropped_params.clone())
+            });
+        }
+        let call = Outgoing { request, wire };
+        let deadline = || log.latest_deadline();
+        let (mut completion, events) = if streamed {
+            let keep = store.is_some();
+            let events = Events {
+                call: &call,
+                log,
+                keep,
+            };
+            // Boxed: its state is the larger one, and every call's work has room for it otherwise.
+            let streamed = Box::pin(self.tries(deadline, &events)).await;
+            let streamed = streamed.inspect_err(|error| self.note_missing(error))?;
+            (streamed.completion, streamed.events)
+        } else {
+            let whole = self.tries(deadline, &Whole(&call)).await;
+            (whole.inspect_err(|error| self.note_missing(error))?, None)
+        };
+        self.settle(&call, &mut completion);
+        let completion = Arc::new(completion);
+        self.keep(store, &completion, events, streamed);
+        Ok(completion)
+    }
+
+    /// Adds to a vendor's answer what the flight knows: who was asked, what it took, what it cost.
+    fn settle(&self, call: &Outgoing, completion: &mut Completion) {
+        if self.route.is_orchestrator {
+            // The orchestrator has settled it; what is added is what happened on the way to it.
+            let mut attempts = self.progress.attempts();
+            attempts.pop();
+            attempts.append(&mut completion.attempts);
+            completion.attempts = attempts;
+            seen_from_here(&mut completion.cache.tier);
+            if let Some(trace) = completion.trace.take() {
+                self.progress.trace.adopt(*trace, "orchestrator");
+            }
+            self.core.count_spent(&completion.cost);
+            return;
+        }
+        completion.attempts = self.progress.attempts();
+        completion.timing.queue_us = self.progress.queued_us();
+        let upstream_request_id = completion
+            .attempts
+            .last()
+            .and_then(|attempt| attempt.upstream_request_id.clone());
+        let answer = &mut **completion;
+        answer.model.clone_from(&call.request.model);
+        answer.dropped_params.clone_from(&call.wire.dropped_params);
+        answer.upstream_request_id = upstream_request_id;
+        if completion.raw_usage.is_none() && self.route.kind != ProviderKind::Local {
+            completion.usage = self.core.counted_usage(&call.request, completion);
+        }
+        self.core.calibrate(&call.request, &completion.usage);
+        completion.cost = self.core.price(
+            &call.request.model,
+            Some(&call.request),
+            &self.options,
+            &completion.usage,
+        );
+        self.charge_losers(completion, &call.request.model);
+        self.core.count_spent(&completion.cost);
+    }
+}
