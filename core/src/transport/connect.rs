@@ -34,12 +34,21 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// Why no connection could be made.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectFault {
-    /// `dns`, `refused`, `timeout`, `tls`, `egress` or `other`.
+    /// `dns`, `refused`, `timeout`, `tls`, `egress`, `other` or [`RESET`].
     pub(crate) detail: &'static str,
     pub(crate) message: String,
 }
 
+/// The server took the connection and dropped it at once. Whether the making of the connection still sees that or the first
+/// read does is chance, so it is told as the latter: an interrupted connection. (A port where nobody listens refuses.)
+const RESET: &str = "reset";
+
 impl ConnectFault {
+    /// Whether the connection was made, and then dropped.
+    pub(crate) fn was_made(&self) -> bool {
+        self.detail == RESET
+    }
+
     fn new(detail: &'static str, message: impl fmt::Display) -> Self {
         Self {
             detail,
@@ -367,6 +376,7 @@ fn tcp_fault(error: &(dyn StdError + 'static)) -> ConnectFault {
             let detail = match io.kind() {
                 io::ErrorKind::ConnectionRefused => "refused",
                 io::ErrorKind::TimedOut => "timeout",
+                io::ErrorKind::ConnectionReset => RESET,
                 _ => "other",
             };
             return ConnectFault::new(detail, io);

@@ -436,7 +436,8 @@ fn transport_error(error: BoxError, stage: Stage) -> Error {
     let find = |needle: &str| {
         chain(&error).any(|cause| cause.to_string().to_ascii_lowercase().contains(needle))
     };
-    if let Some(fault) = chain(&error).find_map(|cause| cause.downcast_ref::<ConnectFault>()) {
+    let fault = chain(&error).find_map(|cause| cause.downcast_ref::<ConnectFault>());
+    if let Some(fault) = fault.filter(|fault| !fault.was_made()) {
         let word = fault.detail;
         return Error::new(
             ErrorKind::ConnectFailed,

@@ -35,7 +35,9 @@ pub(super) fn read(status: Status, sent: usize) -> Error {
     let mut root: &(dyn StdError + 'static) = source;
     let mut cause = Some(source);
     while let Some(error) = cause {
-        if let Some(fault) = error.downcast_ref::<ConnectFault>() {
+        if let Some(fault) = error.downcast_ref::<ConnectFault>()
+            && !fault.was_made()
+        {
             return connect_failed(fault).with_source(status);
         }
         if error.is::<TimeoutExpired>() {
