@@ -120,6 +120,8 @@ pub struct Report {
     pub road: Road,
     /// Everything that is not as promised; empty when it passed.
     pub failures: Vec<String>,
+    /// Whether it was given up after [`CASE_LIMIT`].
+    pub hung: bool,
     /// The whole trace, before normalising.
     pub trace: Value,
 }
@@ -172,15 +174,19 @@ pub async fn run_case<D: Driver>(
         id: loaded.id.clone(),
         road,
         failures: Vec::new(),
+        hung: false,
         trace: Value::Null,
     };
     match tokio::time::timeout(CASE_LIMIT, attempt(loaded, road, driver, upstream)).await {
         Ok(Ok((failures, trace))) => (report.failures, report.trace) = (failures, trace),
         Ok(Err(error)) => report.failures.push(error),
-        Err(_) => report.failures.push(format!(
-            "it hangs: not done after {} s",
-            CASE_LIMIT.as_secs()
-        )),
+        Err(_) => {
+            report.hung = true;
+            report.failures.push(format!(
+                "it hangs: not done after {} s",
+                CASE_LIMIT.as_secs()
+            ));
+        }
     }
     report
 }

@@ -16,7 +16,8 @@
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use conformance::runner::{EventSink, Invocation};
 use serde_json::{Value, json};
@@ -24,15 +25,20 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
-/// Answers by the question they belong to; a question that nobody waits for any more has none.
-type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Value>>>>;
+/// Answers by the question they belong to; a question that nobody waits for any more has none. `None` once the adapter has
+/// ended and no answer can come.
+type Waiting = Arc<Mutex<Option<HashMap<u64, mpsc::UnboundedSender<Value>>>>>;
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, Option<HashMap<u64, mpsc::UnboundedSender<Value>>>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A running adapter.
 pub(crate) struct Adapter {
     lines: mpsc::UnboundedSender<String>,
     waiting: Waiting,
     next: AtomicU64,
-    _child: Child,
+    child: Child,
 }
 
 impl Adapter {
@@ -58,7 +64,7 @@ impl Adapter {
                 }
             }
         });
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(Mutex::new(Some(HashMap::new())));
         let answers = Arc::clone(&waiting);
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
@@ -68,22 +74,18 @@ impl Adapter {
                     continue;
                 };
                 let id = answer.get("id").and_then(Value::as_u64).unwrap_or(0);
-                let answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(waiting) = answers.get(&id) {
+                if let Some(waiting) = lock(&answers).as_ref().and_then(|open| open.get(&id)) {
                     let _ = waiting.send(answer);
                 }
             }
-            // Whoever still waits learns that no answer comes.
-            answers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
+            // Whoever still waits, and whoever asks from now on, learns that no answer comes.
+            *lock(&answers) = None;
         });
         Ok(Self {
             lines,
             waiting,
             next: AtomicU64::new(1),
-            _child: child,
+            child,
         })
     }
 
@@ -95,10 +97,9 @@ impl Adapter {
     fn ask(&self, mut question: Value) -> Question<'_> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answers) = mpsc::unbounded_channel();
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, sender);
+        if let Some(open) = lock(&self.waiting).as_mut() {
+            open.insert(id, sender);
+        }
         question["id"] = id.into();
         self.send(&question);
         Question {
@@ -114,6 +115,18 @@ impl Adapter {
         let mut question = self.ask(json!({"do": "open", "config": config}));
         question.answer(None).await?;
         Ok(question.id)
+    }
+
+    /// Ends it with SIGQUIT, at which a Go program writes down where each of its goroutines stands.
+    pub(crate) async fn quit(&self) {
+        let Some(process) = self.child.id() else {
+            return;
+        };
+        let _ = Command::new("kill")
+            .args(["-QUIT", &process.to_string()])
+            .status()
+            .await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
 
     /// Makes a call.
@@ -173,11 +186,9 @@ impl Question<'_> {
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
-        self.adapter
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.id);
+        if let Some(open) = lock(&self.adapter.waiting).as_mut() {
+            open.remove(&self.id);
+        }
         if !self.answered {
             self.adapter.send(&json!({"id": self.id, "do": "cancel"}));
         }

@@ -12,24 +12,24 @@ use conformance::trace;
 use conformance::upstream_process::Upstream;
 use serde_json::{Map, Value};
 
-use crate::Roads;
+use crate::roads::Roads;
 
 /// Most runs of each side.
-const RUNS: usize = 8;
+pub(crate) const RUNS: usize = 8;
 
-/// In what the trace of `client` is none of `reference`'s; empty when it is one.
+/// In what the trace of `client` is none of `reference`'s in so many `runs` of each; empty when it is one.
 pub(crate) async fn compare(
     case: &Loaded,
     road: Road,
-    client: &Roads,
-    reference: &Roads,
-    first: Value,
+    (client, reference): (&Roads, &Roads),
+    first: &Value,
     upstream: &Upstream,
+    runs: usize,
 ) -> Vec<String> {
-    let mut ours = vec![comparable(&first)];
+    let mut ours = vec![comparable(first)];
     let mut theirs: Vec<Value> = Vec::new();
     let mut failures = Vec::new();
-    for run in 0..RUNS {
+    for run in 0..runs {
         let report = run_case(case, road, reference, upstream).await;
         theirs.push(comparable(&report.trace));
         if run > 0 {

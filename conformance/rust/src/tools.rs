@@ -11,7 +11,7 @@ use ossai::tools::{
 use ossai::{Client, CompletionRequest};
 use serde_json::Value;
 
-use crate::{fields, typed};
+use crate::roads::{fields, typed};
 
 /// What happens at each call of a handler, in turn.
 struct Script {

@@ -1,0 +1,240 @@
+//! Opens the clients of a case, for either road, and makes its calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conformance::case::{Op, Road};
+use conformance::runner::{Client, Driver, EventSink, Invocation, Setup};
+use ossai::client::config::without_value;
+use ossai::{
+    CallOptions, CompletionRequest, Config, EmbeddingRequest, Error, EstimateOptions, StreamEvent,
+};
+use ossai_orchestrator::{ServeConfig, Server};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+use crate::adapter::Adapter;
+use crate::tools;
+
+/// Opens clients, on the orchestrator's road each with an orchestrator of its own in front of it.
+pub(crate) struct Roads {
+    pub(crate) adapter: Option<Arc<Adapter>>,
+}
+
+/// Who makes the calls.
+pub(crate) enum Caller {
+    Here(ossai::Client),
+    There(Arc<Adapter>, u64),
+}
+
+pub(crate) struct Open {
+    caller: Caller,
+    server: Mutex<Option<(Server, TempDir)>>,
+}
+
+pub(crate) fn fields(error: &Error) -> Value {
+    serde_json::to_value(error).unwrap_or_default()
+}
+
+fn value(answer: impl Serialize) -> Result<Value, Value> {
+    serde_json::to_value(answer).map_err(|e| json!({"kind": "internal", "message": e.to_string()}))
+}
+
+/// A request of the wrong shape never reaches a Rust client; what serde says stands for its error, as in every binding.
+pub(crate) fn typed<T: DeserializeOwned>(root: &str, value: &Value) -> Result<T, Value> {
+    serde_path_to_error::deserialize(value).map_err(|e| {
+        let path = match (root, e.path().to_string().as_str()) {
+            ("", ".") => "request".to_owned(),
+            ("", path) => path.to_owned(),
+            (root, ".") => root.to_owned(),
+            (root, path) => format!("{root}.{path}"),
+        };
+        fields(&Error::invalid(
+            path,
+            without_value(&e.into_inner().to_string()),
+        ))
+    })
+}
+
+impl Roads {
+    async fn caller(&self, config: &Value) -> Result<Caller, Value> {
+        if let Some(adapter) = &self.adapter {
+            let client = adapter.open(config).await?;
+            return Ok(Caller::There(Arc::clone(adapter), client));
+        }
+        let config = Config::from_json(&config.to_string()).map_err(|e| fields(&e))?;
+        ossai::Client::new(config)
+            .map(Caller::Here)
+            .map_err(|e| fields(&e))
+    }
+}
+
+impl Driver for Roads {
+    type Client = Open;
+
+    async fn open(&self, setup: Setup) -> Result<Open, Value> {
+        if setup.road == Road::Direct {
+            return Ok(Open {
+                caller: self.caller(&setup.config).await?,
+                server: Mutex::new(None),
+            });
+        }
+        // A configuration that is wrong is so on either road, whoever reads it.
+        let text = setup
+            .config
+            .to_string()
+            .replace("@orchestrator", "localhost:1");
+        let written = serde_json::from_str(&text).unwrap_or_default();
+        if let Caller::There(adapter, client) = self.caller(&written).await? {
+            adapter.tell(client, "close").await?;
+        }
+        let broken =
+            |e: &dyn std::fmt::Display| json!({"kind": "internal", "message": e.to_string()});
+        let folder = tempfile::tempdir().map_err(|e| broken(&e))?;
+        let mut behind = setup.config.clone();
+        let mut before = setup.config.clone();
+        if let (Some(behind), Some(before)) = (behind.as_object_mut(), before.as_object_mut()) {
+            for name in ["endpoint", "api_key", "tenant"] {
+                behind.remove(name);
+            }
+            let past_it = before.get("fallback").and_then(|f| f.get("direct"));
+            if past_it != Some(&json!(true)) {
+                before.remove("providers");
+            }
+            if let Some(fallback) = behind.get_mut("fallback").and_then(Value::as_object_mut) {
+                fallback.remove("endpoints");
+            }
+        }
+        let serve = json!({"bind": "127.0.0.1:0", "data_dir": folder.path(), "client": behind});
+        let serve =
+            ServeConfig::from_parts(Some(&serve.to_string()), &|_| None).map_err(|e| broken(&e))?;
+        let server = Server::start(serve).await.map_err(|e| broken(&e))?;
+        // A case may name places where no orchestrator is, and `@orchestrator` for the one there is.
+        let address = server.address().to_string();
+        if before.get("endpoint").is_none() {
+            before["endpoint"] = json!(address);
+        }
+        if let Some(further) = before.pointer_mut("/fallback/endpoints") {
+            *further =
+                serde_json::from_str(&further.to_string().replace("@orchestrator", &address))
+                    .map_err(|e| broken(&e))?;
+        }
+        Ok(Open {
+            caller: self.caller(&before).await?,
+            server: Mutex::new(Some((server, folder))),
+        })
+    }
+}
+
+impl Client for Open {
+    async fn call(&self, call: Invocation, mut events: EventSink) -> Result<Value, Value> {
+        let client = match &self.caller {
+            Caller::Here(client) => client,
+            Caller::There(adapter, client) => {
+                return adapter.call(*client, &call, &mut events).await;
+            }
+        };
+        let options: CallOptions = typed("options", &call.options)?;
+        let failed = |error: Error| fields(&error);
+        if let Some(tools) = &call.tools {
+            let client = tools::client(client, tools)?;
+            let request: CompletionRequest = typed("", &call.request)?;
+            if call.op == Op::Complete {
+                let answer = client.complete_with(request, options).await;
+                return value(answer.map_err(failed)?);
+            }
+            let mut stream = client.stream_with(request, options).await.map_err(failed)?;
+            let mut answer = Value::Null;
+            while let Some(event) = stream.next().await {
+                let event = event.map_err(failed)?;
+                if let StreamEvent::End { completion } = &event {
+                    answer = value(completion)?;
+                }
+                events.event(value(&event)?).await;
+            }
+            return Ok(answer);
+        }
+        match call.op {
+            Op::Complete => {
+                let request: CompletionRequest = typed("", &call.request)?;
+                value(
+                    client
+                        .complete_with(request, options)
+                        .await
+                        .map_err(failed)?,
+                )
+            }
+            Op::Stream => {
+                let request: CompletionRequest = typed("", &call.request)?;
+                let mut stream = client.stream_with(request, options).await.map_err(failed)?;
+                let mut answer = Value::Null;
+                while let Some(event) = stream.next().await {
+                    let event = event.map_err(failed)?;
+                    if let StreamEvent::End { completion } = &event {
+                        answer = value(completion)?;
+                    }
+                    events.event(value(&event)?).await;
+                }
+                Ok(answer)
+            }
+            Op::Embed => {
+                let request: EmbeddingRequest = typed("", &call.request)?;
+                value(client.embed_with(request, options).await.map_err(failed)?)
+            }
+            Op::Models => value(client.models(None).await.map_err(failed)?),
+            Op::Health => value(client.health().await.map_err(failed)?),
+            Op::Count => value(client.count(&typed("", &call.request)?).map_err(failed)?),
+            Op::Estimate => {
+                let options = EstimateOptions::default();
+                value(
+                    client
+                        .estimate(&typed("", &call.request)?, &options)
+                        .map_err(failed)?,
+                )
+            }
+            Op::Explain => {
+                let request: CompletionRequest = typed("", &call.request)?;
+                value(
+                    client
+                        .explain(&Arc::new(request), &Arc::new(options))
+                        .map_err(failed)?,
+                )
+            }
+            Op::Lookup => {
+                let request: CompletionRequest = typed("", &call.request)?;
+                value(
+                    client
+                        .lookup(&Arc::new(request), &Arc::new(options))
+                        .map_err(failed)?,
+                )
+            }
+        }
+    }
+
+    async fn stats(&self) -> Value {
+        match &self.caller {
+            Caller::Here(client) => serde_json::to_value(client.stats()).unwrap_or_default(),
+            Caller::There(adapter, client) => {
+                adapter.tell(*client, "stats").await.unwrap_or_default()
+            }
+        }
+    }
+
+    async fn close(&self) {
+        match &self.caller {
+            Caller::Here(client) => {
+                client.close(Duration::from_millis(200)).await;
+            }
+            Caller::There(adapter, client) => {
+                let _ = adapter.tell(*client, "close").await;
+            }
+        }
+        let server = self.server.lock().await.take();
+        if let Some((server, _folder)) = server {
+            server.shutdown(std::future::ready(())).await;
+        }
+    }
+}
