@@ -30,6 +30,12 @@ def sync(client: ossai.Client) -> None:
         assert_type(error.retry_after_ms, "int | None")
 
 
+def cassettes() -> ossai.CassetteOptions:
+    with ossai.Client(cassette={"path": "x.json", "mode": "replay", "match": ["path", "body"], "allow_repeats": True}) as client:
+        sync(client)
+    return {"path": "x.json", "timing": "kept"}
+
+
 async def asynchronous(client: ossai.AsyncClient) -> None:
     assert_type(await client.complete(model="openai/gpt-4o-mini", messages="Hello"), ossai.Completion)
     async for event in client.stream(model="openai/gpt-4o-mini", messages="Hello"):
