@@ -31,9 +31,10 @@ def sync(client: ossai.Client) -> None:
 
 
 def cassettes() -> ossai.CassetteOptions:
-    with ossai.Client(cassette={"path": "x.json", "mode": "replay", "match": ["path", "body"], "allow_repeats": True}) as client:
+    kept: ossai.CassetteOptions = {"path": "x.json", "mode": "replay", "match": ["path", "body"], "allow_repeats": True}
+    with ossai.Client(cassette=kept) as client:
         sync(client)
-    return {"path": "x.json", "timing": "kept"}
+    return kept
 
 
 async def asynchronous(client: ossai.AsyncClient) -> None:
