@@ -103,9 +103,11 @@ impl Cassette {
     pub(crate) fn check(&self) -> Result<()> {
         self.file()?;
         for (i, what) in self.match_on.iter().enumerate() {
-            let header = what.strip_prefix("header:");
-            let known = matches!(what.as_str(), "method" | "host" | "path" | "query" | "body");
-            if !known && !header.is_some_and(|name| HeaderName::try_from(name).is_ok()) {
+            let known = match what.strip_prefix("header:") {
+                Some(name) => HeaderName::try_from(name).is_ok(),
+                None => ["method", "host", "path", "query", "body"].contains(&what.as_str()),
+            };
+            if !known {
                 return Err(Error::invalid(
                     format!("{PATH}.match[{i}]"),
                     "expected `method`, `host`, `path`, `query`, `body` or `header:NAME`",

@@ -204,7 +204,8 @@ impl Interaction {
             Some(_) => return wrong("fault.status", "expected one of the kind `status` only"),
             None => {}
         }
-        if !is_status && !(fault.headers.is_empty() && fault.body.is_empty()) {
+        let answers = !fault.headers.is_empty() || !fault.body.is_empty();
+        if answers && !is_status {
             return wrong("fault.kind", "expected `status` beside headers and a body");
         }
         check_body("fault.body", &fault.body)?;
