@@ -46,6 +46,8 @@ type Config struct {
 	Budgets Budgets `json:"budgets"`
 	// Prices is a file whose prices replace or add to the built-in table.
 	Prices string `json:"prices"`
+	// Cassette is answers of providers, recorded or given again.
+	Cassette Cassette `json:"cassette"`
 	// TLS is trust.
 	TLS TLS `json:"tls"`
 	// Proxy is for providers and the orchestrator alike.
@@ -239,6 +241,29 @@ type Budget struct {
 	MaxReserveNanoUSD *NanoUSD `json:"max_reserve_nano_usd"`
 	// MaxReserveTokens is most tokens that one call holds.
 	MaxReserveTokens *uint64 `json:"max_reserve_tokens"`
+}
+
+// Cassette is recorded answers of providers, in a file: the same in every language.
+type Cassette struct {
+	// Path is the file.
+	Path string `json:"path"`
+	// Mode is `replay` (unless said otherwise), which asks nobody: a request without a recorded answer is an error; `record`,
+	// `replay_or_record` or `off`.
+	Mode string `json:"mode"`
+	// Timing is when what is replayed arrives: `instant` (unless said otherwise), or `kept`, as it was recorded.
+	Timing string `json:"timing"`
+	// Match is in what a request must be like a recorded one: `method`, `host`, `path`, `query`, `body`, `header:NAME`.
+	Match []string `json:"match"`
+	// Ignore are places in the body that may differ, as JSON pointers.
+	Ignore []string `json:"ignore"`
+	// AllowRepeats gives the last answer to a request again when all of them have been given.
+	AllowRepeats bool `json:"allow_repeats"`
+	// Scrub are headers, query parameters and fields of JSON bodies whose values are not written.
+	Scrub []string `json:"scrub"`
+	// ScrubValues are texts that are not written, beside the credentials.
+	ScrubValues []string `json:"scrub_values"`
+	// MaxBytes is the most of the file.
+	MaxBytes int64 `json:"max_bytes"`
 }
 
 // TLS is trust.

@@ -54,6 +54,12 @@ pub struct Case {
     /// The client's configuration.
     #[serde(default = "empty_object")]
     pub config: Value,
+    /// Files in the case's folder before anything starts: text, or JSON.
+    #[serde(default)]
+    pub files: BTreeMap<String, Value>,
+    /// Further clients, each opened when the one before has closed: JSON merge patches over the configuration.
+    #[serde(default)]
+    pub reopen: Vec<Value>,
     /// The calls, each after the one before unless it says otherwise.
     pub calls: Vec<Call>,
     /// What must come of it.
@@ -138,6 +144,9 @@ pub struct Call {
     /// Tools with scripted handlers.
     #[serde(default)]
     pub tools: Option<Tools>,
+    /// Which client makes it: 0 is the first, others are those of `reopen`.
+    #[serde(default)]
+    pub client: usize,
     /// When it starts.
     #[serde(default)]
     pub start: Option<Start>,
@@ -188,8 +197,10 @@ pub struct Expect {
     pub calls: BTreeMap<String, Value>,
     /// What the upstreams saw.
     pub upstreams: BTreeMap<String, Seen>,
-    /// Matcher for the client's counters.
+    /// Matcher for the counters of the last client.
     pub stats: Option<Value>,
+    /// Matchers for the text of files in the case's folder, once everything is closed; none where there is no such file.
+    pub files: BTreeMap<String, Value>,
     /// How many of a call's copies match.
     pub counts: Vec<Count>,
 }
@@ -246,9 +257,19 @@ impl Case {
                     .check()
                     .map_err(|e| format!("calls[{i}].tools: {e}"))?;
             }
+            if call.client > self.reopen.len() || i > 0 && call.client < self.calls[i - 1].client {
+                return Err(format!(
+                    "calls[{i}].client: expected a client of `reopen`, in their order"
+                ));
+            }
             if let Some(start) = &call.start {
+                let with = |other: &Call| other.client == call.client;
                 start
-                    .check(&|id| self.calls[..i].iter().any(|other| other.id == id))
+                    .check(&|id| {
+                        self.calls[..i]
+                            .iter()
+                            .any(|other| other.id == id && with(other))
+                    })
                     .map_err(|e| format!("calls[{i}].start: {e}"))?;
             }
         }
@@ -273,6 +294,14 @@ impl Case {
             .flatten()
             {
                 matcher::check(pattern).map_err(|e| format!("expect.upstreams.{name}: {e}"))?;
+            }
+        }
+        for (name, pattern) in &expect.files {
+            matcher::check(pattern).map_err(|e| format!("expect.files.{name}: {e}"))?;
+        }
+        for name in self.files.keys().chain(expect.files.keys()) {
+            if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+                return Err(format!("files.{name}: expected a file's name"));
             }
         }
         for count in &expect.counts {

@@ -81,6 +81,24 @@ pub fn check(case: &Case, trace: &Value, logs: &BTreeMap<String, Log>) -> Vec<St
             &mut captures,
         ));
     }
+    let files = trace.get("files").and_then(Value::as_object);
+    for (name, pattern) in &expect.files {
+        let text = files.and_then(|files| files.get(name));
+        out.extend(mismatches(
+            pattern,
+            text,
+            &format!("files.{name}"),
+            &mut captures,
+        ));
+    }
+    for (name, text) in files.unwrap_or(&empty) {
+        let text = text.as_str().unwrap_or_default();
+        if secrets.iter().any(|secret| text.contains(secret.as_str())) {
+            out.push(format!(
+                "files.{name}: a secret of the configuration is in it"
+            ));
+        }
+    }
     for (name, seen) in &expect.upstreams {
         let Some(log) = logs.get(name) else { continue };
         let requests: Value = log.requests.iter().map(entry_view).collect();

@@ -134,12 +134,11 @@ const FOLDER: &str = "@folder";
 struct Folder(OnceLock<PathBuf>);
 
 impl Folder {
-    /// The configuration with the folder's path in place of its name.
-    fn given_to(&self, config: &Value) -> std::io::Result<Value> {
+    /// Its path; it is made when somebody first asks.
+    fn path(&self) -> std::io::Result<&PathBuf> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let text = config.to_string();
-        if !text.contains(FOLDER) {
-            return Ok(config.clone());
+        if let Some(path) = self.0.get() {
+            return Ok(path);
         }
         let name = format!(
             "ossai-case-{}-{}",
@@ -148,10 +147,41 @@ impl Folder {
         );
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path)?;
-        let path = self.0.get_or_init(|| path);
-        let shown = json!(path).to_string();
+        Ok(self.0.get_or_init(|| path))
+    }
+
+    /// Puts files into it.
+    fn given(&self, files: &BTreeMap<String, Value>) -> std::io::Result<()> {
+        for (name, content) in files {
+            let text = match content {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            std::fs::write(self.path()?.join(name), text)?;
+        }
+        Ok(())
+    }
+
+    /// The configuration with the folder's path in place of its name.
+    fn given_to(&self, config: &Value) -> std::io::Result<Value> {
+        let text = config.to_string();
+        if !text.contains(FOLDER) {
+            return Ok(config.clone());
+        }
+        let shown = json!(self.path()?).to_string();
         let given = text.replace(FOLDER, shown.trim_matches('"'));
         Ok(serde_json::from_str(&given)?)
+    }
+
+    /// The files of text that stand in it, by name.
+    fn texts(&self) -> Value {
+        let entries = self.0.get().and_then(|path| std::fs::read_dir(path).ok());
+        let text = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            Some((name, std::fs::read_to_string(entry.path()).ok()?.into()))
+        };
+        let texts = entries.into_iter().flatten().flatten().filter_map(text);
+        Value::Object(texts.collect())
     }
 }
 
@@ -228,23 +258,33 @@ async fn attempt<D: Driver>(
 
     let mut trace = json!({"case": case.name, "road": road});
     let folder = Folder::default();
-    let config = folder
-        .given_to(&case.config)
-        .map_err(|e| format!("config: {e}"))?;
-    match driver.open(Setup { road, config }).await {
-        Err(error) => put(&mut trace, "open", json!({"error": error})),
-        Ok(client) => {
-            let client = Arc::new(client);
-            let main = registered.get("main").map(|main| main.id.clone());
-            put(
-                &mut trace,
-                "calls",
-                run_calls(&case, &client, upstream, main).await?,
-            );
-            put(&mut trace, "stats", client.stats().await);
-            client.close().await;
+    folder
+        .given(&case.files)
+        .map_err(|e| format!("files: {e}"))?;
+    let main = registered.get("main").map(|main| main.id.clone());
+    let nothing = json!({});
+    let mut calls = serde_json::Map::new();
+    for (number, patch) in std::iter::once(&nothing).chain(&case.reopen).enumerate() {
+        let mut config = case.config.clone();
+        crate::expand::merge(&mut config, patch);
+        let config = folder
+            .given_to(&config)
+            .map_err(|e| format!("config: {e}"))?;
+        match driver.open(Setup { road, config }).await {
+            Err(error) => {
+                put(&mut trace, "open", json!({"error": error}));
+                break;
+            }
+            Ok(client) => {
+                let client = Arc::new(client);
+                calls.extend(run_calls(&case, number, &client, upstream, main.clone()).await?);
+                put(&mut trace, "stats", client.stats().await);
+                client.close().await;
+            }
         }
     }
+    put(&mut trace, "calls", Value::Object(calls));
+    put(&mut trace, "files", folder.texts());
     let mut logs = BTreeMap::new();
     for (name, entry) in &registered {
         logs.insert(name.clone(), upstream.settled_log(&entry.id, 3000).await?);
@@ -264,19 +304,22 @@ fn put(object: &mut Value, key: &str, value: Value) {
     }
 }
 
-/// Runs the calls of a case, each when its `start` says, and returns their traces by name.
+/// Runs the calls of one of a case's clients, each when its `start` says, and returns their traces by name.
 async fn run_calls<C: Client + 'static>(
     case: &Case,
+    number: usize,
     client: &Arc<C>,
     upstream: &Upstream,
     main: Option<String>,
-) -> Result<Value, String> {
+) -> Result<serde_json::Map<String, Value>, String> {
     let mut slots: Vec<(String, String, Arc<Shared>)> = Vec::new();
     let begun = Instant::now();
     let mut running = Vec::new();
-    for (i, call) in case.calls.iter().enumerate() {
-        let before: Vec<Arc<Shared>> = match (&call.start, i.checked_sub(1)) {
-            (None, Some(last)) => of(&slots, &case.calls[last].id),
+    let calls = case.calls.iter().filter(|call| call.client == number);
+    let mut last: Option<&str> = None;
+    for call in calls {
+        let before: Vec<Arc<Shared>> = match (&call.start, last) {
+            (None, Some(last)) => of(&slots, last),
             (Some(start), _) => [&start.with, &start.after, &start.of]
                 .into_iter()
                 .flatten()
@@ -303,6 +346,7 @@ async fn run_calls<C: Client + 'static>(
             );
             running.push(async move { (name, task.await) });
         }
+        last = Some(&call.id);
     }
     // All on this task: they take turns at every await, and dropping the case drops them all.
     let done = join_all(running).await;
@@ -310,7 +354,7 @@ async fn run_calls<C: Client + 'static>(
     for (name, result) in done {
         traces.insert(name, result?);
     }
-    Ok(Value::Object(traces))
+    Ok(traces)
 }
 
 fn of(slots: &[(String, String, Arc<Shared>)], id: &str) -> Vec<Arc<Shared>> {

@@ -19,6 +19,7 @@
 pub mod budget;
 pub mod cache;
 pub mod call;
+mod cassette;
 pub mod client;
 pub mod cost;
 pub mod error;

@@ -305,8 +305,12 @@ func TestEverySettingReachesTheCore(t *testing.T) {
 		TLS:      ossai.TLS{BundledRoots: true},
 		Proxy:    ossai.Proxy{FromEnv: ossai.Ptr(false)},
 		Egress:   ossai.Egress{Checked: true, PrivateHosts: []string{"a.example"}},
-		Trace:    true,
-		Testing:  ossai.Testing{TimeScale: 1, Seed: ossai.Ptr(uint64(0))},
+		Cassette: ossai.Cassette{
+			Path: "x.json", Mode: "off", Timing: "kept", Match: []string{"path", "header:openai-beta"}, Ignore: []string{"/user"},
+			AllowRepeats: true, Scrub: []string{"user"}, ScrubValues: []string{"secret"}, MaxBytes: 1,
+		},
+		Trace:   true,
+		Testing: ossai.Testing{TimeScale: 1, Seed: ossai.Ptr(uint64(0))},
 	}
 	client := open(t, config, ossai.WithRetries(4), ossai.WithTrace(false), ossai.WithEndpoint(""), ossai.WithAPIKey("k"), ossai.WithTenant("t"))
 	plan := must(client.Explain(cold()))(t)

@@ -30,6 +30,13 @@ def sync(client: ossai.Client) -> None:
         assert_type(error.retry_after_ms, "int | None")
 
 
+def cassettes() -> ossai.CassetteOptions:
+    kept: ossai.CassetteOptions = {"path": "x.json", "mode": "replay", "match": ["path", "body"], "allow_repeats": True}
+    with ossai.Client(cassette=kept) as client:
+        sync(client)
+    return kept
+
+
 async def asynchronous(client: ossai.AsyncClient) -> None:
     assert_type(await client.complete(model="openai/gpt-4o-mini", messages="Hello"), ossai.Completion)
     async for event in client.stream(model="openai/gpt-4o-mini", messages="Hello"):

@@ -77,12 +77,34 @@ export interface ClientOptions {
   budgets?: { limits?: readonly Budget[]; ledger?: string | null; leaseMs?: number };
   /** A file whose prices replace or add to the built-in table. */
   prices?: string;
+  /** Answers of providers, recorded or given again. */
+  cassette?: CassetteOptions;
   tls?: { caPem?: string; caFile?: string; bundledRoots?: boolean };
   proxy?: { url?: string; noProxy?: string; fromEnv?: boolean };
   /** Whether answers and errors tell why they came out as they did. */
   trace?: boolean;
   /** For tests only. */
   testing?: { timeScale?: number; seed?: number };
+}
+
+/** Recorded answers of providers, in a file: the same in every language. */
+export interface CassetteOptions {
+  path: string;
+  /** `replay` (unless said otherwise) asks nobody: a request without a recorded answer is an error. */
+  mode?: "replay" | "record" | "replay_or_record" | "off";
+  /** When what is replayed arrives: at once (unless said otherwise), or as it was recorded. */
+  timing?: "instant" | "kept";
+  /** In what a request must be like a recorded one: `method`, `host`, `path`, `query`, `body`, `header:NAME`. */
+  match?: readonly string[];
+  /** Places in the body that may differ, as JSON pointers. */
+  ignore?: readonly string[];
+  /** Whether the last answer to a request is given again when all of them have been given. */
+  allowRepeats?: boolean;
+  /** Headers, query parameters and fields of JSON bodies whose values are not written. */
+  scrub?: readonly string[];
+  /** Texts that are not written, beside the credentials. */
+  scrubValues?: readonly string[];
+  maxBytes?: number;
 }
 
 /** One budget: a limit in money, in tokens or in both, for one scope and window. */

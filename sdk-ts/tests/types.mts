@@ -29,6 +29,9 @@ const settings: ClientOptions = {
 };
 // @ts-expect-error settings are camelCase
 const wrong: ClientOptions = { api_key: "x" };
+const replayed: ClientOptions = { cassette: { path: "x.json", mode: "replay_or_record", match: ["path"], allowRepeats: true } };
+// @ts-expect-error no such mode
+const rewound: ClientOptions = { cassette: { path: "x.json", mode: "rewind" } };
 // @ts-expect-error a misspelt setting
 const misspelt: CallOptions = { timeOut: 1 };
 
@@ -76,7 +79,7 @@ export async function program(): Promise<string> {
     throw error;
   }
   const code: ErrorCode = "rate_limited";
-  return [wrong, misspelt, role, total, dollars, money, web, final, vectors, kept, parts, code].join();
+  return [wrong, replayed, rewound, misspelt, role, total, dollars, money, web, final, vectors, kept, parts, code].join();
 }
 
 const weather = tool({

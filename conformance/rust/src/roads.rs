@@ -100,6 +100,8 @@ impl Driver for Roads {
             for name in ["endpoint", "api_key", "tenant"] {
                 behind.remove(name);
             }
+            // It is the orchestrator that asks providers.
+            before.remove("cassette");
             let past_it = before.get("fallback").and_then(|f| f.get("direct"));
             if past_it != Some(&json!(true)) {
                 before.remove("providers");

@@ -11,6 +11,7 @@ use super::secret::Secret;
 use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
 use crate::call::{fallback, validate};
+pub use crate::cassette::config::{Cassette, CassetteMode, CassetteTiming};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::Api;
 
@@ -58,6 +59,9 @@ pub struct Config {
     pub egress: Egress,
     /// Whether answers and errors tell why they came out as they did; a call may say otherwise.
     pub trace: bool,
+    /// Answers of providers, recorded or given again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cassette: Option<Cassette>,
     /// For tests only.
     #[serde(skip_serializing_if = "Testing::is_off")]
     pub testing: Testing,
@@ -542,6 +546,7 @@ impl Config {
         self.breaker.check()?;
         self.cache.check()?;
         self.budgets.check()?;
+        self.check_cassette()?;
         if self.hedge.after_ms == Some(0) {
             return Err(Error::invalid(
                 "config.hedge.after_ms",
@@ -598,6 +603,44 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// The cassette, and what would go round it.
+    fn check_cassette(&self) -> Result<()> {
+        let Some(cassette) = &self.cassette else {
+            return Ok(());
+        };
+        cassette.check()?;
+        if cassette.mode == CassetteMode::Off {
+            return Ok(());
+        }
+        if self.endpoint.is_some() {
+            return Err(Error::invalid(
+                "config.cassette",
+                "expected none beside `endpoint`: providers are asked by the orchestrator, whose configuration has it (`client.cassette`)",
+            ));
+        }
+        if cassette.mode == CassetteMode::Replay && self.cache.redis.is_some() {
+            return Err(Error::invalid(
+                "config.cache.redis",
+                "expected none beside a cassette that is replayed: no connection is made",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether answers come from a cassette and from nowhere else.
+    pub(crate) fn only_replays(&self) -> bool {
+        self.cassette
+            .as_ref()
+            .is_some_and(|cassette| cassette.mode == CassetteMode::Replay)
+    }
+
+    /// Whether answers come from a cassette.
+    pub(crate) fn replays(&self) -> bool {
+        self.cassette.as_ref().is_some_and(Cassette::replays)
     }
 }
 

@@ -38,6 +38,7 @@ use crate::cache::memory::Memory;
 use crate::cache::missing::Missing;
 use crate::call::flight::{self, Flights};
 use crate::call::hedge::Latencies;
+use crate::cassette::Deck;
 use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Counters, NearMisses, Stats};
@@ -79,6 +80,7 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) routes: Routes,
     http: OnceLock<Result<Http>>,
+    cassette: Option<Arc<Deck>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) quotas: RetryQuota,
@@ -107,7 +109,7 @@ impl Core {
     /// The HTTP client, made at the first call: making it reads the system's certificates.
     pub(crate) fn http(&self) -> Result<&Http> {
         self.http
-            .get_or_init(|| Http::new(&self.config, Arc::clone(&self.clock)))
+            .get_or_init(|| Http::new(&self.config, Arc::clone(&self.clock), self.cassette.clone()))
             .as_ref()
             .map_err(Clone::clone)
     }
@@ -221,6 +223,7 @@ impl Client {
         let routes = Routes::new(&config, &credentials.into_iter().collect(), |endpoint| {
             road(endpoint, &config, proxies.as_ref())
         })?;
+        let cassette = Deck::open(config.cassette.as_ref(), routes.headers())?.map(Arc::new);
         let log_bytes = usize::try_from(config.limits.max_stream_log_bytes).unwrap_or(usize::MAX);
         let limits = flight::Limits {
             log_bytes,
@@ -230,6 +233,7 @@ impl Client {
             core: Arc::new(Core {
                 routes,
                 http: OnceLock::new(),
+                cassette,
                 clock,
                 random,
                 quotas: RetryQuota::new(QuotaSettings::default()),

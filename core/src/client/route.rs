@@ -230,6 +230,14 @@ impl Routes {
         self.callable().map(|route| route.name.as_str()).collect()
     }
 
+    /// The headers that go to providers, credentials among them.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &HeaderMap> {
+        self.direct.values().flat_map(|route| {
+            let others = route.others.iter().map(|other| &other.headers);
+            std::iter::once(&route.headers).chain(others)
+        })
+    }
+
     pub(crate) fn callable(&self) -> impl Iterator<Item = &Arc<Route>> {
         let direct = self.direct.values().filter(|route| {
             route.missing_key.is_none() && (route.name != "ollama" || env("OLLAMA_HOST").is_some())
@@ -271,7 +279,8 @@ fn orchestrator(endpoint: &str, config: &Config, road: GrpcRoad) -> Route {
 
 /// The route with the pacing all clients of the process share for it.
 fn paced(mut route: Route, config: &Config) -> Route {
-    if config.pacing.enabled && route.kind != ProviderKind::Local {
+    // What a vendor once said of its limits says nothing of now.
+    if config.pacing.enabled && !config.replays() && route.kind != ProviderKind::Local {
         let factor = config.testing.time_scale.unwrap_or(1).max(1);
         route.pace = Some(limit::lane(&route.base_url, &route.credential, factor));
     }

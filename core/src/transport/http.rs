@@ -29,6 +29,7 @@ use super::egress::Egress;
 use super::proxy::Proxies;
 use super::timer::IdleTimer;
 use super::tls;
+use crate::cassette::{Begun, Cut, Deck, Play, Playback, Tape};
 use crate::client::config::Config;
 use crate::error::{Billed, Error, ErrorKind, Result};
 use crate::retry::Clock;
@@ -93,6 +94,8 @@ pub(crate) struct Http {
     client: Client<Connector, Full<Bytes>>,
     connector: Connector,
     clock: Arc<dyn Clock>,
+    /// Where answers are recorded, or come from.
+    cassette: Option<Arc<Deck>>,
 }
 
 impl std::fmt::Debug for Http {
@@ -117,10 +120,15 @@ pub(crate) struct Response {
     idle: IdleTimer,
     read: u64,
     max_body: u64,
+    tape: Option<Box<Tape>>,
 }
 
 impl Http {
-    pub(crate) fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        cassette: Option<Arc<Deck>>,
+    ) -> Result<Self> {
         let scale = config.testing.time_scale.unwrap_or(1).max(1);
         let connector = Connector::by_scheme(
             tls::lazily(config)?,
@@ -140,6 +148,7 @@ impl Http {
             client,
             connector,
             clock,
+            cassette,
         })
     }
 
@@ -166,6 +175,13 @@ impl Http {
         limits: Limits,
         phase: &Phase,
     ) -> Result<Response> {
+        let mut tape = None;
+        if let Some(cassette) = &self.cassette {
+            match cassette.begin(&request, &self.clock)? {
+                Begun::Play(play) => return Box::pin(self.played(play, limits, phase)).await,
+                Begun::Record(begun) => tape = Some(begun),
+            }
+        }
         let mut refused = false;
         let mut redirects = 0;
         while redirects <= MAX_REDIRECTS {
@@ -175,10 +191,7 @@ impl Http {
                 .first_byte
                 .map(|limit| IdleTimer::new(Arc::clone(&self.clock), limit));
             let response = match &mut timer {
-                Some(timer) => timer.limit(sent.as_mut()).await.ok_or_else(|| {
-                    Error::timeout("first_byte", "attempt")
-                        .with(|fields| fields.billed = Billed::Maybe)
-                })?,
+                Some(timer) => timer.limit(sent.as_mut()).await.ok_or_else(no_first_byte)?,
                 None => sent.await,
             };
             let response = match response {
@@ -209,6 +222,9 @@ impl Http {
                 continue;
             }
             let (head, body) = Body::decoded(response).await;
+            if let Some(tape) = &mut tape {
+                tape.head(status, &head.headers);
+            }
             return Ok(Response {
                 status,
                 headers: head.headers,
@@ -216,6 +232,7 @@ impl Http {
                 idle: IdleTimer::new(Arc::clone(&self.clock), limits.idle),
                 read: 0,
                 max_body: limits.max_body,
+                tape,
             });
         }
         Err(Error::new(
@@ -223,6 +240,44 @@ impl Http {
             format!("more than {MAX_REDIRECTS} redirects"),
         ))
     }
+
+    /// What a cassette has for a request, in the time and with the faults it has it.
+    async fn played(&self, play: Play, limits: Limits, phase: &Phase) -> Result<Response> {
+        phase.sent();
+        let begun = async {
+            match play {
+                Play::Cut => Err(transport_error(Box::new(Cut), Stage::Headers)),
+                Play::Stall => std::future::pending().await,
+                Play::Response(played) => {
+                    if !played.wait.is_zero() {
+                        self.clock.sleep(played.wait).await;
+                    }
+                    Ok(played)
+                }
+            }
+        };
+        let played = match limits.first_byte {
+            Some(limit) => IdleTimer::new(Arc::clone(&self.clock), limit)
+                .limit(pin!(begun))
+                .await
+                .ok_or_else(no_first_byte)?,
+            None => begun.await,
+        }?;
+        phase.set(2);
+        Ok(Response {
+            status: played.status,
+            headers: played.headers,
+            body: Body::Played(Box::new(played.body)),
+            idle: IdleTimer::new(Arc::clone(&self.clock), limits.idle),
+            read: 0,
+            max_body: limits.max_body,
+            tape: None,
+        })
+    }
+}
+
+fn no_first_byte() -> Error {
+    Error::timeout("first_byte", "attempt").with(|fields| fields.billed = Billed::Maybe)
 }
 
 /// The request to send after a redirect, if it stays within the origin and keeps its method and body.
@@ -265,14 +320,16 @@ impl Response {
     /// The next piece of the decoded body.
     pub(crate) async fn chunk(&mut self, phase: &Phase) -> Result<Option<Bytes>> {
         phase.set(3);
-        let chunk = self
-            .idle
-            .limit(pin!(self.body.chunk()))
-            .await
-            .ok_or_else(|| {
-                Error::timeout("idle", "attempt").with(|fields| fields.billed = Billed::Maybe)
-            })?
-            .map_err(|error| transport_error(error, Stage::Body))?;
+        let chunk = match self.idle.limit(pin!(self.body.chunk())).await {
+            Some(chunk) => chunk.map_err(|error| transport_error(error, Stage::Body)),
+            None => {
+                Err(Error::timeout("idle", "attempt").with(|fields| fields.billed = Billed::Maybe))
+            }
+        };
+        if let Some(tape) = &mut self.tape {
+            tape.note(&chunk)?;
+        }
+        let chunk = chunk?;
         if let Some(chunk) = &chunk {
             self.read = self.read.saturating_add(chunk.len() as u64);
             if self.read > self.max_body {
@@ -347,6 +404,8 @@ enum Body {
     Plain(Incoming),
     /// Compressed on the wire; rare enough to be boxed.
     Packed(http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>),
+    /// Out of a cassette.
+    Played(Box<Playback>),
 }
 
 impl Body {
@@ -374,6 +433,7 @@ impl Body {
                     body.frame().await.transpose().map_err(BoxError::from)?
                 }
                 Self::Packed(body) => body.frame().await.transpose()?,
+                Self::Played(body) => return Ok(body.chunk().await?),
             };
             match frame.map(http_body::Frame::into_data) {
                 None => return Ok(None),
@@ -453,7 +513,9 @@ fn transport_error(error: BoxError, stage: Stage) -> Error {
     }
     let detail = deepest(&error);
     // What does not come from the connection comes from the decompressor.
-    if stage == Stage::Body && !chain(&error).any(|cause| cause.is::<hyper::Error>()) {
+    let broke =
+        |cause: &(dyn std::error::Error + 'static)| cause.is::<hyper::Error>() || cause.is::<Cut>();
+    if stage == Stage::Body && !chain(&error).any(broke) {
         return Error::new(
             ErrorKind::DecodeError,
             format!("the body cannot be decompressed: {detail}"),

@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from ._types import (
         CacheOptions,
         CallOptions,
+        CassetteOptions,
         CompletionRequest,
         EmbeddingRequest,
         EstimateOptions,
@@ -120,6 +121,7 @@ __all__ = [
     "CallOptions",
     "CallbackError",
     "CancelledError",
+    "CassetteOptions",
     "CircuitOpenError",
     "Client",
     "Completion",
@@ -213,6 +215,7 @@ _TYPES = frozenset(
     {
         "CacheOptions",
         "CallOptions",
+        "CassetteOptions",
         "CompletionRequest",
         "EmbeddingRequest",
         "EstimateOptions",

@@ -18,6 +18,7 @@ __all__ = [
     "CacheOptions",
     "CallKeywords",
     "CallOptions",
+    "CassetteOptions",
     "CatalogKeywords",
     "CompletionKeywords",
     "CompletionRequest",
@@ -117,6 +118,26 @@ class CacheOptions(TypedDict, total=False):
     refresh: bool
     max_age_ms: int
     ttl_ms: int
+
+
+class CassetteOptions(TypedDict, total=False):
+    """Recorded answers of providers, in a file: the same in every language."""
+
+    path: str
+    #: ``replay`` (unless said otherwise) asks nobody: a request without a recorded answer is an error.
+    mode: Literal["replay", "record", "replay_or_record", "off"]
+    #: When what is replayed arrives: at once (unless said otherwise), or as it was recorded.
+    timing: Literal["instant", "kept"]
+    #: In what a request must be like a recorded one: ``method``, ``host``, ``path``, ``query``, ``body``, ``header:NAME``.
+    match: Sequence[str]
+    #: Places in the body that may differ, as JSON pointers.
+    ignore: Sequence[str]
+    allow_repeats: bool
+    #: Headers, query parameters and fields of JSON bodies whose values are not written.
+    scrub: Sequence[str]
+    #: Texts that are not written, beside the credentials.
+    scrub_values: Sequence[str]
+    max_bytes: int
 
 
 class CallOptions(TypedDict, total=False):
@@ -257,6 +278,8 @@ class ConfigKeywords(TypedDict, total=False):
     egress: Mapping[str, Any]
     #: A file whose prices replace or add to the built-in table.
     prices: str
+    #: Answers of providers, recorded or given again.
+    cassette: CassetteOptions
     tls: Mapping[str, Any]
     proxy: Mapping[str, Any]
     trace: bool
