@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ossai-dev/ossai-go/internal/native"
@@ -18,8 +20,11 @@ const Version = "0.1.0"
 // Opening one starts no thread and no goroutine, and opens no socket. It may be used by any number of goroutines at once. Close
 // it when it is done with; one that is dropped closes itself when it is collected.
 type Client struct {
-	home   *home
-	logger *slog.Logger
+	home        *home
+	logger      *slog.Logger
+	telemetry   Telemetry
+	vendors     sync.Map // what the conventions call a provider, by its name here
+	vendorCount atomic.Int32
 }
 
 // New opens a client; what the options leave out comes from the environment and the providers' own key variables. What is
@@ -58,7 +63,7 @@ func New(options ...ClientOption) (*Client, error) {
 		return nil, errorOf(refused)
 	}
 	under.session = session
-	client := &Client{under, settings.logger}
+	client := &Client{home: under, logger: settings.logger, telemetry: settings.telemetry}
 	runtime.AddCleanup(client, (*home).close, under)
 	return client, nil
 }
@@ -84,26 +89,40 @@ func total(document map[string]any) int64 {
 // without a wait. When the context ends, the call does: its connection is closed unless others share it.
 func (c *Client) Complete(ctx context.Context, request CompletionRequest, options ...CallOption) (*Completion, error) {
 	answer := new(Completion)
+	var watch *watch
+	if c.telemetry != nil {
+		told := request // or each call would put its request on the heap
+		ctx, options, watch = c.watched(ctx, CallInfo{Op: "complete", Completion: &told}, request.Model, options)
+	}
 	err := c.call(ctx, "complete", request.encode, options, answer.decode)
 	if c.logger != nil {
 		c.log(ctx, "complete", request.Model, answer.record(), err)
 	}
 	if err != nil {
+		watch.end(CallResult{Err: err})
 		return nil, err
 	}
+	watch.end(CallResult{Completion: answer})
 	return answer, nil
 }
 
 // Embed turns texts into vectors, in the order of the inputs.
 func (c *Client) Embed(ctx context.Context, request EmbeddingRequest, options ...CallOption) (*EmbeddingResponse, error) {
 	answer := new(EmbeddingResponse)
+	var watch *watch
+	if c.telemetry != nil {
+		told := request
+		ctx, options, watch = c.watched(ctx, CallInfo{Op: "embed", Embedding: &told}, request.Model, options)
+	}
 	err := c.call(ctx, "embed", request.encode, options, answer.decode)
 	if c.logger != nil {
 		c.log(ctx, "embed", request.Model, answer.record(), err)
 	}
 	if err != nil {
+		watch.end(CallResult{Err: err})
 		return nil, err
 	}
+	watch.end(CallResult{Embedding: answer})
 	return answer, nil
 }
 

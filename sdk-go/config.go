@@ -306,6 +306,7 @@ type settings struct {
 	environment bool
 	credentials map[string]Credential
 	logger      *slog.Logger
+	telemetry   Telemetry
 }
 
 func (c Config) applyClient(s *settings) error {

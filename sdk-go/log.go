@@ -68,7 +68,9 @@ func (c *Client) log(ctx context.Context, op, model string, done record, err err
 	c.logger.LogAttrs(ctx, level, "ossai: call", attributes...)
 }
 
+// log tells of the stream's end.
 func (s *Stream) log() {
+	s.watch.endWith(s)
 	if s.client.logger == nil {
 		return
 	}

@@ -36,6 +36,7 @@ type Stream struct {
 	ended      bool
 	err        error
 	completion *Completion
+	watch      *watch // nil when nobody is told
 }
 
 // An inbox is what has come for a stream. The queue and the context know this and not the stream, so that a stream that the
@@ -140,7 +141,15 @@ func (b *inbox) take(granted uint32) ([]byte, error) {
 
 // Stream asks for a completion as events; it begins at once. What is wrong is told by Err after the first Next.
 func (c *Client) Stream(ctx context.Context, request CompletionRequest, options ...CallOption) *Stream {
-	s := &Stream{client: c, ctx: ctx, model: request.Model}
+	var watch *watch
+	if c.telemetry != nil {
+		told := request
+		ctx, options, watch = c.watched(ctx, CallInfo{Op: "stream", Completion: &told}, request.Model, options)
+	}
+	s := &Stream{client: c, ctx: ctx, model: request.Model, watch: watch}
+	if watch != nil {
+		watch.follow(s)
+	}
 	if err := s.begin(ctx, &request, options); err != nil {
 		s.ended, s.err = true, err
 		s.log()
@@ -235,6 +244,7 @@ func (s *Stream) Next() bool {
 		}
 		if err := s.read(batch); err != nil {
 			s.ended, s.err, s.events = true, err, nil
+			s.watch.endWith(s)
 			s.inbox.abort(nil)
 		}
 	}
@@ -256,6 +266,7 @@ func (s *Stream) Close() error {
 	if s.inbox != nil {
 		s.inbox.abort(nil)
 	}
+	s.watch.end(CallResult{})
 	runtime.KeepAlive(s)
 	return nil
 }

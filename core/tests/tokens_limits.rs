@@ -211,3 +211,14 @@ fn an_endless_run_is_bounded_and_its_count_is_marked_as_an_estimate() {
         counter.count()
     );
 }
+
+#[test]
+fn a_client_counts_a_text_as_its_models_encoding_does() {
+    let client = ossai::Client::new(ossai::Config::default()).unwrap();
+    let encoding = Encoding::get("o200k_base").unwrap();
+    for text in texts(7, 40) {
+        let counted = client.count_text("openai/gpt-4o", &text);
+        assert_eq!(counted.tokens, encoding.count(&text) as u64, "{text:?}");
+        assert!(counted.exact);
+    }
+}

@@ -10,6 +10,7 @@ import type { CallOptions, CatalogOptions, ClientOptions, EstimateOptions, Signa
 import { callOptions, configuration, milliseconds, object, renamed } from "./settings.js";
 import { hear, unhear, type Abortable } from "./signals.js";
 import { CompletionStream, CREDIT, Inbox } from "./stream.js";
+import { Telemetry, type Watch } from "./telemetry.js";
 import { outgoing, planned, Runner, ToolRegistry, type Plan } from "./tools.js";
 import type {
   Completion,
@@ -89,6 +90,16 @@ function checked(signal: unknown): AbortSignal | undefined {
   return given;
 }
 
+/** Whether prompts and answers are told beside names and numbers; undefined when nothing is. */
+function told(given: unknown, environment: boolean): boolean | undefined {
+  if (given === false) return undefined;
+  const { content, ...rest } = given === true ? {} : (object("telemetry", given) as { content?: unknown });
+  const other = Object.keys(rest)[0];
+  if (other !== undefined) throw invalid(`telemetry.${other}`, "unknown");
+  if (content !== undefined && typeof content !== "boolean") throw invalid("telemetry.content", "expected true or false");
+  return content ?? (environment && process.env["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] === "true");
+}
+
 function options(given: object | undefined, tools?: Record<string, unknown>): string {
   if (tools !== undefined) return encode("options", { ...callOptions(given), tools });
   return given === undefined ? "" : encode("options", callOptions(given));
@@ -107,17 +118,22 @@ function ofText(text: string, settings: object): string {
  */
 export class Client implements AsyncDisposable {
   readonly #session: Session;
+  readonly #telemetry: Telemetry | undefined;
   /** Tools that requests may name by their ids. */
   readonly tools = new ToolRegistry();
 
   constructor(settings: ClientOptions = {}) {
-    const { credentials, environment = true, ...rest } = object("config", settings);
+    const { credentials, environment = true, telemetry = true, ...rest } = object("config", settings);
     if (typeof environment !== "boolean") throw invalid("environment", "expected true or false");
+    const content = told(telemetry, environment);
     const config = encode("config", configuration(rest));
     const opened =
       credentials === undefined ? native.open(home, config, environment, []) : openWithCredentials(config, environment, credentials);
     if ("error" in opened) throw raised(opened);
     this.#session = opened;
+    if (content !== undefined) {
+      this.#telemetry = new Telemetry(content, (provider) => this.catalog({ provider })[0]?.["otel"] as string | undefined);
+    }
   }
 
   /** An operation that may wait. */
@@ -142,8 +158,26 @@ export class Client implements AsyncDisposable {
     return decode<T>(begun as string);
   }
 
+  /** An operation that is told to the program's OpenTelemetry, where it has one. */
+  async #watched<T extends Completion | EmbeddingResponse>(watch: Watch, options: CallOptions | undefined, run: (options?: CallOptions) => Promise<T>): Promise<T> {
+    try {
+      const answer = await watch.within(() => run(watch.options(options)));
+      watch.done(answer);
+      return answer;
+    } catch (error) {
+      watch.failed(error);
+      throw error;
+    }
+  }
+
   /** Asks for a completion and waits for the whole answer. An answer out of memory does not wait for the event loop. */
   async complete(request: CompletionRequest, options?: CallOptions): Promise<Completion> {
+    const watch = this.#telemetry?.watch("complete", request);
+    if (watch !== undefined) return this.#watched(watch, options, (given) => this.#complete(request, given));
+    return this.#complete(request, options);
+  }
+
+  async #complete(request: CompletionRequest, options?: CallOptions): Promise<Completion> {
     const plan = planned(request, options, this.tools);
     const answer = await this.#call<Completion>("complete", encode("", plan?.request ?? request), options, plan);
     if (calls.hasSubscribers && answer.attempts !== undefined) calls.publish({ op: "complete", answer });
@@ -152,9 +186,16 @@ export class Client implements AsyncDisposable {
 
   /** Asks for a completion as a stream of events; begins at once. What is wrong rejects the first read. */
   stream(request: CompletionRequest, options?: CallOptions): CompletionStream {
+    const watch = this.#telemetry?.watch("stream", request);
     const inbox = new Inbox((answer) => {
       if (calls.hasSubscribers && answer.attempts !== undefined) calls.publish({ op: "stream", answer });
-    });
+    }, watch);
+    if (watch === undefined) this.#stream(inbox, request, options);
+    else watch.within(() => this.#stream(inbox, request, watch.options(options)));
+    return new CompletionStream(inbox);
+  }
+
+  #stream(inbox: Inbox, request: CompletionRequest, options: CallOptions | undefined): void {
     try {
       const signal = checked(options?.signal);
       const plan = planned(request, options, this.tools);
@@ -167,11 +208,16 @@ export class Client implements AsyncDisposable {
     } catch (error) {
       inbox.fail(error);
     }
-    return new CompletionStream(inbox);
   }
 
   /** Turns texts into vectors, in the order of the inputs. */
   async embed(request: EmbeddingRequest, options?: CallOptions): Promise<EmbeddingResponse> {
+    const watch = this.#telemetry?.watch("embed", request);
+    if (watch !== undefined) return this.#watched(watch, options, (given) => this.#embed(request, given));
+    return this.#embed(request, options);
+  }
+
+  async #embed(request: EmbeddingRequest, options?: CallOptions): Promise<EmbeddingResponse> {
     const answer = await this.#call<EmbeddingResponse>("embed", encode("", request), options);
     for (const { vector } of answer.embeddings) {
       // Single precision, written in as few digits as tell it apart: the exact value is the nearest single.

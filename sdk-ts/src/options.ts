@@ -41,6 +41,11 @@ export interface ClientOptions {
   credentials?: Readonly<Record<string, Fetch | Credential>>;
   /** Whether `OSSAI_ENDPOINT`, `OSSAI_API_KEY`, `OSSAI_TENANT` and `OSSAI_PRICES` fill what is left out; by default they do. */
   environment?: boolean;
+  /**
+   * Whether calls are told to the program's own OpenTelemetry (`@opentelemetry/api`), where it has registered one; they are. With
+   * `content`, prompts and answers too; `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` says the same.
+   */
+  telemetry?: boolean | { content?: boolean };
   timeouts?: { totalMs?: number; attemptMs?: number | null; connectMs?: number; firstByteMs?: number | null; streamIdleMs?: number };
   retry?: { maxAttempts?: number; baseMs?: number; throttleBaseMs?: number; maxBackoffMs?: number; maxRetryAfterMs?: number };
   pacing?: { enabled?: boolean; maxWaiting?: number };

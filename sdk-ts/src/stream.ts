@@ -4,6 +4,7 @@ import { InvalidStateError, type OssaiError } from "./errors.js";
 import { expect, forget, hold, release, type Waiter } from "./home.js";
 import { hear, unhear, type Abortable } from "./signals.js";
 import type { Session } from "./native.js";
+import type { Watch } from "./telemetry.js";
 import type { Runner } from "./tools.js";
 import type { Completion, StreamEvent } from "./types.js";
 
@@ -39,7 +40,10 @@ export class Inbox implements Waiter, Abortable {
   completion: Completion | undefined;
   failure: { error: unknown } | undefined;
 
-  constructor(readonly ended: (completion: Completion) => void) {}
+  constructor(
+    readonly ended: (completion: Completion) => void,
+    readonly watch?: Watch,
+  ) {}
 
   /** Everything was at hand. */
   whole(events: StreamEvent[]): void {
@@ -76,6 +80,7 @@ export class Inbox implements Waiter, Abortable {
     const error = this.#runner === undefined ? raised : this.#runner.blame(raised);
     this.#end();
     this.failure = { error };
+    this.watch?.failed(error);
     const [first, ...others] = this.#readers;
     this.#readers = [];
     if (first === undefined) {
@@ -112,6 +117,7 @@ export class Inbox implements Waiter, Abortable {
       this.#taken += 1;
       if (event.type === "end") {
         this.completion = event.completion;
+        this.watch?.done(event.completion);
         this.ended(event.completion);
       }
       return { done: false, value: event };
@@ -150,6 +156,7 @@ export class Inbox implements Waiter, Abortable {
 
   /** Nothing more comes, and the call is cancelled unless it is over. */
   close(): void {
+    this.watch?.left();
     this.#ready = [];
     this.#next = 0;
     this.#error = undefined;

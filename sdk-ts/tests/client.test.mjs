@@ -282,7 +282,7 @@ test("types have the core's names, no more and no less", () => {
   const ours = (name, short) => fields(options, name).map(snake).filter((field) => !short.includes(field)).sort();
   assert.deepEqual(ours("CallOptions", ["timeout", "retries"]), native.fieldNames("CallOptions").sort());
   assert.deepEqual(ours("EstimateOptions", []), native.fieldNames("EstimateOptions").sort());
-  assert.deepEqual(ours("ClientOptions", ["timeout", "retries", "credentials", "environment"]), native.fieldNames("Config").sort());
+  assert.deepEqual(ours("ClientOptions", ["timeout", "retries", "credentials", "environment", "telemetry"]), native.fieldNames("Config").sort());
 });
 
 test("ESM and CommonJS are the same classes, of one version", () => {

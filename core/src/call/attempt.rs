@@ -49,7 +49,9 @@ impl Flight {
             IDEMPOTENCY_KEY,
             header_value("options.idempotency_key", &self.idempotency_key)?,
         );
-        if let Some(trace) = &self.options.traceparent {
+        if let Some(trace) = &self.options.traceparent
+            && self.route.is_users
+        {
             headers.insert("traceparent", header_value("options.traceparent", trace)?);
         }
         for (name, value) in &self.options.headers {

@@ -44,6 +44,8 @@ pub(crate) struct Route {
     pub(crate) is_orchestrator: bool,
     /// Whether it is OpenAI itself and not a server that speaks like it.
     pub(crate) is_openai: bool,
+    /// Whether its address is the user's own and not a vendor's: only there a caller's trace context goes.
+    pub(crate) is_users: bool,
     /// Where the credential comes from while calls are made, if it is not in `headers`.
     pub(crate) live: Option<Arc<Live>>,
     /// What its upstream says of its limits; `None` where nobody paces.
@@ -269,6 +271,7 @@ fn orchestrator(endpoint: &str, config: &Config, road: GrpcRoad) -> Route {
         missing_key: None,
         is_orchestrator: true,
         is_openai: false,
+        is_users: true,
         live: None,
         pace: None,
         road: Some(road),
@@ -447,6 +450,7 @@ fn route(
         missing_key,
         is_orchestrator: false,
         is_openai: name == "openai" && is_own,
+        is_users: !is_own || preset.is_none_or(|preset| preset.key_env.is_none()),
         pace: None,
         road: None,
         others: Vec::new(),
@@ -496,3 +500,7 @@ pub(crate) fn header_value(path: &str, value: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(value)
         .map_err(|_| Error::invalid(path, "expected a header value without control characters"))
 }
+
+#[cfg(test)]
+#[path = "route_tests.rs"]
+mod tests;

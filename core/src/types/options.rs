@@ -68,7 +68,8 @@ pub struct CallOptions {
     /// Prices for this call only, in the price table's entry form (dollars per million tokens).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prices: Option<serde_json::Value>,
-    /// W3C trace context of the caller, passed on to the upstream.
+    /// W3C trace context of the caller (`traceparent`, Trace Context §3.2), passed on to an orchestrator and to servers whose
+    /// address the configuration gives; not to a vendor's own, which has no use for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// From -10 to 10, 0 when absent: where calls wait for a provider's limit, each step puts this one as far ahead as if

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import _native
     from ._credentials import Credential, Fetch
     from ._native import Completion, EmbeddingResponse, StreamEvent
+    from ._telemetry import Watch
     from ._tools import Runner
     from ._types import (
         CompletionKeywords,
@@ -46,9 +47,10 @@ class AsyncClient(Base):
         *,
         environment: bool = True,
         credentials: Mapping[str, Fetch | Credential] | None = None,
+        telemetry: bool | Mapping[str, Any] = True,
         **changes: Unpack[ConfigKeywords],
     ) -> None:
-        super().__init__(config, environment, credentials, changes)
+        super().__init__(config, environment, credentials, telemetry, changes)
         self._home: Home | None = None
 
     async def _call(self, op: str, request: Any, options: Any) -> Any:
@@ -62,6 +64,15 @@ class AsyncClient(Base):
 
     async def complete(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> Completion:
         """Asks for a completion and waits for the whole answer. An answer out of memory does not yield to the loop."""
+        watch = self._watch("complete", request, keywords)
+        if watch is None:
+            return await self._complete(request, keywords)
+        with watch:
+            answer = await self._complete(request, keywords)
+        watch.done(answer)
+        return answer
+
+    async def _complete(self, request: Any, keywords: Any) -> Completion:
         if may_have_tools(request, keywords):
             answer = await self._complete_with_tools(request, keywords)
         else:
@@ -95,6 +106,15 @@ class AsyncClient(Base):
 
     def stream(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> AsyncStream:
         """Asks for a completion as a stream of events; leaving the stream early cancels it. Begins at once."""
+        watch = self._watch("stream", request, keywords)
+        if watch is None:
+            return self._stream(request, keywords)
+        with watch:
+            stream = self._stream(request, keywords)
+        stream._watch = watch
+        return stream
+
+    def _stream(self, request: Any, keywords: Any) -> AsyncStream:
         self._home = home = here(self._home)
         session = self._session
         if may_have_tools(request, keywords):
@@ -111,6 +131,15 @@ class AsyncClient(Base):
         self, request: EmbeddingRequest | None = None, /, **keywords: Unpack[EmbeddingKeywords]
     ) -> EmbeddingResponse:
         """Turns texts into vectors, in the order of the inputs."""
+        watch = self._watch("embed", request, keywords)
+        if watch is None:
+            return await self._embed(request, keywords)
+        with watch:
+            answer = await self._embed(request, keywords)
+        watch.done(answer)
+        return answer
+
+    async def _embed(self, request: Any, keywords: Any) -> EmbeddingResponse:
         answer = await self._call("embed", *arguments(request, keywords))
         if answer.attempts:
             record("embed", answer)
@@ -154,6 +183,7 @@ class AsyncStream(AsyncIterator["StreamEvent"]):
 
     def __init__(self, home: Home, session: _native.Session, begun: int | list[Any], runner: Runner | None = None) -> None:
         self._completion: Completion | None = None
+        self._watch: Watch | None = None
         self._runner = runner
         self._taken = 0
         self._home = home
@@ -171,6 +201,20 @@ class AsyncStream(AsyncIterator["StreamEvent"]):
         return self
 
     async def __anext__(self) -> StreamEvent:
+        if self._watch is None:
+            return await self._next()
+        try:
+            event = await self._next()
+        except StopAsyncIteration:
+            raise
+        except BaseException as error:
+            self._watch.failed(error)
+            raise
+        if event.type == "end":
+            self._watch.done(event.completion)
+        return event
+
+    async def _next(self) -> StreamEvent:
         inbox = self._inbox
         while not inbox.ready:
             if inbox.error is not None:
@@ -239,6 +283,8 @@ class AsyncStream(AsyncIterator["StreamEvent"]):
 
     async def close(self) -> None:
         """Ends the stream."""
+        if self._watch is not None:
+            self._watch.left()
         self._inbox.wake()
         self._end()
         self._inbox.ready.clear()

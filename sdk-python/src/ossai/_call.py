@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from math import ceil, isinf, isnan
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._credentials import Credential, Fetch
+    from ._telemetry import Telemetry, Watch
     from ._types import CatalogKeywords, CompletionKeywords, CompletionRequest, EstimateKeywords
 
 __all__ = ["NOTHING", "Base", "arguments", "invalid", "mapping", "may_have_tools", "milliseconds", "record"]
@@ -130,8 +132,11 @@ class Base:
         config: Mapping[str, Any] | str | None,
         environment: bool,
         credentials: Mapping[str, Fetch | Credential] | None,
+        telemetry: bool | Mapping[str, Any],
         changes: Any,
     ) -> None:
+        self._content = _content(telemetry, environment)
+        self._telemetry: Telemetry | None = None
         self._config = _document(config, changes)
         self._environment = environment
         self._credentials = None if not credentials else Credentials(credentials)
@@ -153,6 +158,21 @@ class Base:
             if self._closed:
                 self._native.close()
         return self._native
+
+    def _watch(self, op: str, request: Any, keywords: Any) -> Watch | None:
+        """Begins to tell a call to the program's OpenTelemetry; None when the program has none, or wants it not to."""
+        if "opentelemetry.trace" not in sys.modules or self._content is None:
+            return None
+        if self._telemetry is None:
+            from ._telemetry import Telemetry
+
+            self._telemetry = Telemetry(self._content, self._vendor)
+        return self._telemetry.watch(op, request, keywords)
+
+    def _vendor(self, provider: str) -> str | None:
+        """What OpenTelemetry's conventions call a provider, as the price table knows it."""
+        models = self.catalog(provider=provider)
+        return cast("str | None", models[0].get("otel")) if models else None
 
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError("a client cannot be pickled: send its configuration and open a new one")
@@ -220,6 +240,21 @@ class Base:
 
 #: Names that are an estimate's options.
 ESTIMATE_OPTIONS = frozenset(_native.field_names("EstimateOptions"))
+
+
+def _content(telemetry: Any, environment: bool) -> bool | None:
+    """Whether prompts and answers are told beside names and numbers; None when nothing is."""
+    if telemetry is False:
+        return None
+    fields = {} if telemetry is True else dict(mapping("telemetry", telemetry))
+    content = fields.pop("content", None)
+    if fields:
+        raise invalid(f"telemetry.{next(iter(fields))}", "unknown")
+    if content is None:
+        return environment and os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT") == "true"
+    if not isinstance(content, bool):
+        raise invalid("telemetry.content", "expected true or false")
+    return content
 
 
 def _document(config: Mapping[str, Any] | str | None, changes: Mapping[str, Any]) -> str:

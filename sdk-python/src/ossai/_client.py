@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from . import _native
     from ._credentials import Credential, Fetch
     from ._native import Completion, EmbeddingResponse, StreamEvent
+    from ._telemetry import Watch
     from ._types import (
         CompletionKeywords,
         CompletionRequest,
@@ -36,7 +37,8 @@ class Client(Base):
     document, as a mapping or JSON text, and keywords lie over it. It may be shared by threads; waiting releases the
     interpreter's lock, Ctrl-C ends a wait. ``credentials`` has a callback by provider, plain or async, for keys that do not
     last: it is asked before the first call and again when the provider answers 401. Opening one starts nothing; in a
-    forked child it goes on by itself with the same configuration.
+    forked child it goes on by itself with the same configuration. Calls are told to the program's OpenTelemetry where it has
+    imported it; ``telemetry=False`` says no, ``telemetry={"content": True}`` tells prompts and answers too.
     """
 
     def __init__(
@@ -46,12 +48,22 @@ class Client(Base):
         *,
         environment: bool = True,
         credentials: Mapping[str, Fetch | Credential] | None = None,
+        telemetry: bool | Mapping[str, Any] = True,
         **changes: Unpack[ConfigKeywords],
     ) -> None:
-        super().__init__(config, environment, credentials, changes)
+        super().__init__(config, environment, credentials, telemetry, changes)
 
     def complete(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> Completion:
         """Asks for a completion and waits for the whole answer; a KeyboardInterrupt cancels it."""
+        watch = self._watch("complete", request, keywords)
+        if watch is None:
+            return self._complete(request, keywords)
+        with watch:
+            answer = self._complete(request, keywords)
+        watch.done(answer)
+        return answer
+
+    def _complete(self, request: Any, keywords: Any) -> Completion:
         if may_have_tools(request, keywords):
             from ._waiting import complete
 
@@ -64,6 +76,15 @@ class Client(Base):
 
     def stream(self, request: CompletionRequest | None = None, /, **keywords: Unpack[CompletionKeywords]) -> Stream:
         """Asks for a completion as a stream of events; leaving the stream early cancels it."""
+        watch = self._watch("stream", request, keywords)
+        if watch is None:
+            return self._stream(request, keywords)
+        with watch:
+            stream = self._stream(request, keywords)
+        stream._watch = watch
+        return stream
+
+    def _stream(self, request: Any, keywords: Any) -> Stream:
         if may_have_tools(request, keywords):
             from ._waiting import stream
 
@@ -72,6 +93,15 @@ class Client(Base):
 
     def embed(self, request: EmbeddingRequest | None = None, /, **keywords: Unpack[EmbeddingKeywords]) -> EmbeddingResponse:
         """Turns texts into vectors, in the order of the inputs."""
+        watch = self._watch("embed", request, keywords)
+        if watch is None:
+            return self._embed(request, keywords)
+        with watch:
+            answer = self._embed(request, keywords)
+        watch.done(answer)
+        return answer
+
+    def _embed(self, request: Any, keywords: Any) -> EmbeddingResponse:
         answer = self._session.call("embed", *arguments(request, keywords))
         if answer.attempts:
             record("embed", answer)
@@ -114,14 +144,24 @@ class Stream(Iterator["StreamEvent"]):
     def __init__(self, native: _native.Stream | Waiting) -> None:
         self._native = native
         self._completion: Completion | None = None
+        self._watch: Watch | None = None
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> StreamEvent:
-        event: StreamEvent = self._native.__next__()
+        try:
+            event: StreamEvent = self._native.__next__()
+        except StopIteration:
+            raise
+        except BaseException as error:
+            if self._watch is not None:
+                self._watch.failed(error)
+            raise
         if event.type == "end":
             self._completion = event.completion
+            if self._watch is not None:
+                self._watch.done(event.completion)
             if event.completion.attempts:
                 record("stream", event.completion)
         return event
@@ -149,6 +189,8 @@ class Stream(Iterator["StreamEvent"]):
 
     def close(self) -> None:
         """Ends the stream."""
+        if self._watch is not None:
+            self._watch.left()
         self._native.close()
 
     def __enter__(self) -> Self:
