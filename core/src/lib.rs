@@ -22,6 +22,8 @@ pub mod call;
 pub mod client;
 pub mod cost;
 pub mod error;
+#[cfg(feature = "sqlite")]
+pub mod ledger;
 mod limit;
 pub mod observe;
 pub mod provider;

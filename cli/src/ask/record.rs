@@ -81,7 +81,7 @@ impl Recorder {
             saved: answer.cache.saved,
             price_version: answer.cost.price_version.clone(),
             cache: status.as_str().unwrap_or_default().to_owned(),
-            joined: answer.cache.joined,
+            joined: answer.cache.joined.into(),
             attempts: u32::try_from(answer.attempts.len()).unwrap_or(u32::MAX),
             latency_us: answer.timing.total_us,
             first_token_us: answer.timing.first_token_us,
