@@ -249,6 +249,48 @@ fn a_month_has_its_anomaly_and_its_trend_on_this_machine_and_over_a_server_alike
 }
 
 #[test]
+fn a_clients_own_ledger_is_written_by_it_and_read_from_its_configuration_or_by_name() {
+    let user = user();
+    user.file("own.json", r#"{"usage": {"ledger": "own/usage.db"}}"#);
+    let own = ["--config", "own.json"];
+    for question in ["Caches keep answers. What do caches keep?", "Why?"] {
+        user.run(
+            &[
+                &["ask", "-t", "0", "-m", "local/extract", question],
+                &own[..],
+            ]
+            .concat(),
+        )
+        .ok();
+    }
+    let sum = user
+        .run(&[&["usage", "--json"], &own[..]].concat())
+        .ok()
+        .json();
+    let row = &sum["rows"][0];
+    assert_eq!(
+        (
+            &row["groups"]["model"],
+            &row["calls"],
+            &row["cost_nano_usd"]
+        ),
+        (&json!("local/extract"), &json!(2), &json!(0))
+    );
+    let named = user.run(&["usage", "--json", "--ledger", "own/usage.db"]);
+    assert_eq!(named.ok().json(), sum);
+    // Not a second time in this machine's store.
+    let store = user.run(&["usage", "--json"]).ok().json();
+    assert_eq!(store, json!({"rows": []}));
+    let gone = [
+        &["usage", "prune", "--older-than", "0m", "--json"],
+        &own[..],
+    ]
+    .concat();
+    let gone = user.run(&gone).ok().json();
+    assert!(gone["records"].as_u64() <= Some(2));
+}
+
+#[test]
 fn old_records_are_pruned_and_the_others_stay() {
     let user = user().with("OSSAI_DATA_DIR", "data");
     assert_eq!(

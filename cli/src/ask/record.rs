@@ -19,7 +19,8 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn new(client: &Client, off: bool, tags: BTreeMap<String, String>) -> Self {
         let config = client.config();
-        let store = if off || config.endpoint.is_some() {
+        // A client with a ledger of its own records there.
+        let store = if off || config.endpoint.is_some() || config.usage.ledger.is_some() {
             None
         } else {
             let opened = data_dir(None).and_then(|folder| Ok(Store::open(&folder)?));

@@ -8,8 +8,8 @@ mod time;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use ossai::NanoUsd;
 use ossai::ledger::{GroupBy, Ledger, Period, Repriced, UsageFilter, Watch, csv_head, csv_line};
+use ossai::{Config, NanoUsd};
 use ossai_orchestrator::config::default_data_dir;
 use serde::Serialize;
 use serde_json::json;
@@ -40,8 +40,8 @@ const STORE: &str = "ossai.db";
   ossai usage --records --since 1d --csv > calls.csv
   ossai usage prune --older-than 90d
 
-Asks the orchestrator of --endpoint, for the tenant of its key; without one reads this machine's store, where
-`ossai serve` and direct calls of `ossai ask` are recorded. Days and hours are UTC."
+Asks the orchestrator of --endpoint, for the tenant of its key; without one reads the configuration's `usage.ledger`, or
+this machine's store, where `ossai serve` and direct calls of `ossai ask` are recorded. Days and hours are UTC."
 )]
 pub struct Usage {
     #[command(subcommand)]
@@ -262,7 +262,7 @@ impl Question {
                 let key = global.orchestrator_key()?;
                 Ok(Source::Remote(Remote::new(config, key)?))
             }
-            _ => Ok(Source::Local(local(&self.place)?)),
+            _ => Ok(Source::Local(local(&self.place, &config)?)),
         }
     }
 
@@ -347,7 +347,7 @@ async fn export(source: &Source, filter: &UsageFilter, global: &Global) -> Resul
 
 fn prune(global: &Global, older_than: &str, place: &Place) -> Result<(), Failure> {
     let before = time("--older-than", older_than)?;
-    let records = match local(place)? {
+    let records = match local(place, &global.configuration()?)? {
         None => 0,
         Some(ledger) => ledger.prune(before)?,
     };
@@ -360,11 +360,14 @@ fn prune(global: &Global, older_than: &str, place: &Place) -> Result<(), Failure
     )
 }
 
-/// The ledger of this machine; none where nothing is recorded yet.
-fn local(place: &Place) -> Result<Option<Ledger>, Failure> {
-    let file = match &place.ledger {
-        Some(file) => file.clone(),
-        None => data_dir(place.data_dir.as_deref())?.join(STORE),
+/// The ledger of this machine: the file that is named, the named folder's, the configuration's, or the platform's own. None
+/// where nothing is recorded yet.
+fn local(place: &Place, config: &Config) -> Result<Option<Ledger>, Failure> {
+    let named = place.data_dir.as_ref();
+    let named = named.filter(|folder| !folder.as_os_str().is_empty());
+    let file = match (&place.ledger, named, &config.usage.ledger) {
+        (Some(file), _, _) | (None, None, Some(file)) => file.clone(),
+        _ => data_dir(place.data_dir.as_deref())?.join(STORE),
     };
     if !file.exists() {
         anstream::eprintln!("nothing is recorded yet: {} is not there", file.display());

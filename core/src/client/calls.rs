@@ -20,6 +20,7 @@ use crate::call::key::{self, Key, Place};
 use crate::call::orchestrated::seen_from_here;
 use crate::call::pace::Asked;
 use crate::call::pipeline::{Flight, Progress, micros, millis};
+use crate::call::recorded::Recorded;
 use crate::call::stream::{EventLog, Events};
 use crate::call::validate;
 use crate::error::{Error, ErrorKind, Result};
@@ -394,7 +395,7 @@ impl Core {
         let saved = completion.cost.total;
         self.count_saved(saved);
         let total = micros(self.clock.now().saturating_sub(call.started));
-        Completion {
+        let hit = Completion {
             answer: Arc::clone(&completion.answer),
             cost: free(&completion.cost),
             cache: CacheOutcome {
@@ -414,7 +415,16 @@ impl Core {
             },
             trace: call.traced(),
             tool_run: None,
-        }
+        };
+        self.record_hit(
+            &call.route,
+            Recorded::Completion(&call.request),
+            &call.options,
+            &hit.request_id,
+            (&hit.cost, &hit.cache),
+            total,
+        );
+        hit
     }
 
     pub(crate) fn count_saved(&self, saved: Option<NanoUsd>) {
@@ -450,6 +460,7 @@ impl Core {
                     let patience = patience(&call.options, call.started);
                     let patience = patience.unwrap_or(call.deadline);
                     subscriber.progress().be_more_patient(patience);
+                    self.record_joined(subscriber.progress());
                     self.follow(call, &subscriber, "joined");
                     if let Some(orphan) = subscriber.orphan() {
                         spawn(orphan);
@@ -466,6 +477,14 @@ impl Core {
             &subscriber,
             if call.coalesce { "started" } else { "alone" },
         );
+        self.record_flight(
+            subscriber.progress(),
+            &call.route,
+            Recorded::Completion(&call.request),
+            &call.options,
+            &call.request_id,
+            call.cache.read,
+        );
         let flight = self.flight(call, &subscriber, streamed);
         let request = Arc::clone(&call.request);
         let (store, key) = (call.cache.write, key);
@@ -479,6 +498,7 @@ impl Core {
             let outcome = flight
                 .fly(request, &log, streamed, store.then_some(key))
                 .await;
+            flight.progress.completed(&outcome);
             log.finish(outcome);
         };
         subscriber.steer(Box::pin(work), spawn);

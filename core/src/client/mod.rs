@@ -7,6 +7,7 @@ mod credential;
 mod embed;
 mod explain;
 mod info;
+mod ledger;
 mod money;
 pub mod presets;
 mod renew;
@@ -35,6 +36,7 @@ use crate::cache::memory::Memory;
 use crate::cache::missing::Missing;
 use crate::call::flight::{self, Flights};
 use crate::call::hedge::Latencies;
+use crate::call::recorded::{self, Recorder};
 use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Counters, NearMisses, Stats};
@@ -97,6 +99,8 @@ pub(crate) struct Core {
     pub(crate) calibration: Calibration,
     /// Absent where none is configured, which then costs a look at this.
     pub(crate) budgets: Option<Arc<Budgets>>,
+    /// Likewise, of what calls used and cost.
+    pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) closed: std::sync::atomic::AtomicBool,
 }
 
@@ -258,6 +262,7 @@ impl Client {
                 prices,
                 calibration: Calibration::new(),
                 budgets: budgets.0.clone(),
+                recorder: recorded::recorder(&config.usage)?,
                 closed: false.into(),
                 config,
             }),
@@ -298,6 +303,7 @@ impl Client {
             spent: NanoUsd(read(&counters.spent)),
             saved: NanoUsd(read(&counters.saved)),
             unpriced: read(&counters.unpriced),
+            unrecorded: core.recorder.as_ref().map_or(0, |recorder| recorder.lost()),
             tiers: core
                 .tiers
                 .as_ref()
@@ -363,6 +369,9 @@ impl Client {
                 }
                 if let Some(budgets) = &self.core.budgets {
                     budgets.flush().await;
+                }
+                if let Some(recorder) = &self.core.recorder {
+                    recorder.flush().await;
                 }
             }))
             .await

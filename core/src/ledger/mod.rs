@@ -7,6 +7,7 @@
 mod anomaly;
 mod csv;
 mod filter;
+mod recorder;
 mod reprice;
 mod row;
 mod sums;
@@ -21,6 +22,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, param
 pub use anomaly::{Anomaly, Metric, Period, Severity, Watch};
 pub use csv::{csv_cell, csv_head, csv_line};
 pub use filter::{GroupBy, UsageFilter, parse_time};
+pub(crate) use recorder::Recorder;
 pub use reprice::Repriced;
 pub use row::UsageRow;
 pub use sums::{Top, UsageSum};

@@ -116,6 +116,12 @@ impl ServeConfig {
                 "expected nothing: the tenant comes from the key",
             );
         }
+        if self.client.usage.ledger.is_some() {
+            wrong(
+                "client.usage.ledger",
+                "expected nothing: the server records its calls (`usage`)",
+            );
+        }
         self.check_bounds(&mut errors);
         self.check_client(client, &mut errors);
         errors
