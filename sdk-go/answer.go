@@ -390,6 +390,8 @@ type Stats struct {
 	Spent            NanoUSD `json:"spent"`
 	Saved            NanoUSD `json:"saved"`
 	Unpriced         uint64  `json:"unpriced"`
+	// Unrecorded is how many records the usage ledger could not take.
+	Unrecorded uint64 `json:"unrecorded"`
 	// Tiers are the cache tiers beneath the memory, in the order they are asked.
 	Tiers []TierStats `json:"tiers"`
 }

@@ -44,6 +44,8 @@ type Config struct {
 	Limits Limits `json:"limits"`
 	// Budgets are what calls may cost. Over an orchestrator its own hold, and these do not.
 	Budgets Budgets `json:"budgets"`
+	// Usage is where a record of every direct call is kept; off without a file.
+	Usage UsageLedger `json:"usage"`
 	// Prices is a file whose prices replace or add to the built-in table.
 	Prices string `json:"prices"`
 	// Cassette is answers of providers, recorded or given again.
@@ -205,6 +207,14 @@ type Limits struct {
 	MaxStreamLogBytes   int64 `json:"max_stream_log_bytes"`
 	// MaxInFlight is the most calls under way at once.
 	MaxInFlight int64 `json:"max_in_flight"`
+}
+
+// UsageLedger is where calls that go straight to providers are recorded.
+type UsageLedger struct {
+	// Ledger is a file (SQLite) that processes of one machine may share; absent means that nothing is recorded.
+	Ledger string `json:"ledger"`
+	// RetentionDays is how long records are kept; absent means 90 days, 0 for ever.
+	RetentionDays *int64 `json:"retention_days"`
 }
 
 // Budgets are what calls may cost, by tenant, key, user, model and tag.

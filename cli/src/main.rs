@@ -41,7 +41,7 @@ enum Command {
     Cost(cost::Cost),
     Embed(embed::Embed),
     Models(models::Models),
-    Usage(usage::Usage),
+    Usage(Box<usage::Usage>),
     Budget(budget::Budget),
     Keys(keys::Keys),
     Serve(serve::Serve),

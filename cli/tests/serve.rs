@@ -4,37 +4,8 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::process::Child;
-
-use common::{User, signal, user};
+use common::{serve, user};
 use serde_json::json;
-
-struct Served {
-    child: Child,
-    address: String,
-}
-
-fn serve(user: &User, args: &[&str]) -> Served {
-    let mut child = user
-        .command(&[&["serve", "--bind", "127.0.0.1:0"], args].concat())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let address = line.trim_end().strip_prefix("http://").unwrap().to_owned();
-    Served { child, address }
-}
-
-impl Served {
-    /// SIGTERM, and the exit code.
-    fn end(self) -> Option<i32> {
-        signal(self.child.id(), "TERM");
-        self.child.wait_with_output().unwrap().status.code()
-    }
-}
 
 #[test]
 fn a_served_question_is_answered_and_recorded_there() {

@@ -23,6 +23,8 @@ mod cassette;
 pub mod client;
 pub mod cost;
 pub mod error;
+#[cfg(feature = "sqlite")]
+pub mod ledger;
 mod limit;
 pub mod observe;
 pub mod provider;

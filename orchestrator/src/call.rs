@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use ossai::error::Billed;
 use ossai::{
-    CacheOutcome, CacheStatus, CallOptions, Completion, Cost, EmbeddingResponse, Error, NanoUsd,
-    Result, Usage,
+    CacheOutcome, CacheStatus, CallOptions, Completion, CompletionRequest, Cost, EmbeddingRequest,
+    EmbeddingResponse, Error, NanoUsd, Result, Usage,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -52,19 +52,40 @@ impl Place {
     }
 }
 
-/// What a call is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    Chat,
-    Embeddings,
+/// What a caller asks for.
+#[derive(Clone, Copy)]
+pub(crate) enum Asked<'a> {
+    Chat(&'a CompletionRequest),
+    Embeddings(&'a EmbeddingRequest),
 }
 
-impl Operation {
-    /// `gen_ai.operation.name`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Chat => "chat",
-            Self::Embeddings => "embeddings",
+impl Asked<'_> {
+    /// The record's beginning; the operation is `gen_ai.operation.name`.
+    fn row(self) -> UsageRow {
+        let (operation, model, user) = match self {
+            Self::Chat(request) => ("chat", &request.model, &request.user),
+            Self::Embeddings(request) => ("embeddings", &request.model, &request.user),
+        };
+        UsageRow {
+            operation: operation.into(),
+            provider: model.split('/').next().unwrap_or_default().to_owned(),
+            model: model.clone(),
+            user: user.clone(),
+            ..UsageRow::default()
+        }
+    }
+
+    /// What was asked for that decides the price beside the usage, where the vendor does not say what it did.
+    fn terms(self) -> Usage {
+        let Self::Chat(request) = self else {
+            return Usage::default();
+        };
+        let text = |name: &str| Some(request.extra.get(name)?.as_str()?.to_owned());
+        Usage {
+            service_tier: request.service_tier.clone(),
+            speed: text("speed"),
+            region: text("inference_geo"),
+            ..Usage::default()
         }
     }
 }
@@ -76,6 +97,7 @@ pub(crate) struct Call {
     client: Guarded,
     streamed: bool,
     first_token: Option<Duration>,
+    terms: Usage,
     open: Option<(UsageRow, writer::Place)>,
 }
 
@@ -87,9 +109,7 @@ impl Call {
     pub(crate) async fn begin(
         app: &Arc<App>,
         caller: Caller,
-        operation: Operation,
-        model: &str,
-        user: Option<&str>,
+        asked: Asked<'_>,
         options: &CallOptions,
         streamed: bool,
     ) -> Result<Self> {
@@ -100,12 +120,8 @@ impl Call {
             request_id: caller.request_id.to_string(),
             tenant: caller.identity.tenant.to_string(),
             key_id: caller.identity.key_id.as_deref().map(str::to_owned),
-            operation: operation.name().into(),
-            provider: model.split('/').next().unwrap_or_default().to_owned(),
-            model: model.to_owned(),
-            user: user.map(str::to_owned),
             tags: options.tags.clone(),
-            ..UsageRow::default()
+            ..asked.row()
         };
         Ok(Self {
             app: Arc::clone(app),
@@ -113,6 +129,7 @@ impl Call {
             client,
             streamed,
             first_token: None,
+            terms: asked.terms(),
             open: Some((row, place)),
         })
     }
@@ -197,6 +214,12 @@ impl Call {
         row.latency_us = micros(latency);
         row.first_token_us = self.first_token.map(micros);
         fill(&mut row);
+        if row.usage.total_tokens() > 0 {
+            let used = &mut row.usage;
+            used.service_tier = used.service_tier.take().or(self.terms.service_tier.take());
+            used.speed = used.speed.take().or(self.terms.speed.take());
+            used.region = used.region.take().or(self.terms.region.take());
+        }
         // What nobody knows the use of stays reserved.
         let known =
             outcome == "ok" || row.cost == Some(NanoUsd::ZERO) || row.usage != Usage::default();
@@ -217,7 +240,7 @@ impl Call {
             output_tokens = row.usage.output_tokens,
             cost_nano_usd = row.cost.map(|cost| cost.0),
             cache = %row.cache,
-            joined = row.joined,
+            joined = row.joined > 0,
             attempts = row.attempts,
             latency_ms = row.latency_us / 1000,
             "call"
@@ -255,7 +278,7 @@ fn used(row: &mut UsageRow, usage: &Usage, cost: &Cost, cache: &CacheOutcome) {
     row.cost = cost.total;
     row.price_version.clone_from(&cost.price_version);
     row.saved = cache.saved;
-    row.joined = cache.joined;
+    row.joined = cache.joined.into();
     row.cache = match cache.status {
         CacheStatus::Hit => "hit",
         CacheStatus::Miss => "miss",

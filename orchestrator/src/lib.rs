@@ -49,8 +49,7 @@ pub mod fuzzing {
     }
 }
 
-pub use config::{Allowance, Auth, ConfigErrors, Defaults, ServeConfig, Tenant, Tls};
+pub use config::{Allowance, Auth, ConfigErrors, Defaults, ServeConfig, Tenant, Tls, UsageConfig};
+pub use ossai::ledger::{GroupBy, UsageFilter, UsageRow, UsageSum, parse_time};
 pub use server::{Ended, ServeError, Server, run};
-pub use store::{
-    ApiKey, AuditEntry, CreatedKey, GroupBy, Store, UsageFilter, UsageRow, UsageSum, parse_time,
-};
+pub use store::{ApiKey, AuditEntry, CreatedKey, Store};

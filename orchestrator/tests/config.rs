@@ -56,8 +56,10 @@ fn every_mistake_is_reported_at_once_with_its_path() {
         "log": {"level": "loud"},
         "origins": ["https://a.example", "*"],
         "shutdown": {"drain_seconds": -1},
+        "usage": {"retention_days": 36501},
         "client": {
             "tenant": "acme",
+            "usage": {"ledger": "usage.db"},
             "retry": {"max_attempts": 0},
             "cache": {"max_byts": 1},
             "limits": {"max_in_flight": 0},
@@ -85,12 +87,14 @@ fn every_mistake_is_reported_at_once_with_its_path() {
             "client.providers.other.base_url",
             "client.retry.max_attempts",
             "client.tenant",
+            "client.usage.ledger",
             "limits.body_bytes",
             "limits.connections",
             "limits.surprise",
             "log.level",
             "origins[1]",
             "shutdown.drain_seconds",
+            "usage.retention_days",
         ]
     );
 }

@@ -124,7 +124,7 @@ fn usage_is_filtered_and_grouped() {
     let mut failed = row(day("2026-11-21T10:59:59Z"), "acme", "p/b", None);
     failed.outcome = "timeout".into();
     let mut hit = row(day("2026-12-01"), "acme", "p/a", Some(0));
-    (hit.cache, hit.saved, hit.joined) = ("hit".into(), Some(NanoUsd(5)), true);
+    (hit.cache, hit.saved, hit.joined) = ("hit".into(), Some(NanoUsd(5)), 1);
     store
         .record(&[
             tagged,

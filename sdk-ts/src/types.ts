@@ -420,6 +420,8 @@ export interface Stats {
   spent: Nanodollars;
   saved: Nanodollars;
   unpriced: number;
+  /** Records the usage ledger could not take. */
+  unrecorded: number;
   /** The cache tiers beneath the memory, in the order they are asked. */
   tiers: TierStats[];
 }

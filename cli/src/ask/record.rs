@@ -19,7 +19,8 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn new(client: &Client, off: bool, tags: BTreeMap<String, String>) -> Self {
         let config = client.config();
-        let store = if off || config.endpoint.is_some() {
+        // A client with a ledger of its own records there.
+        let store = if off || config.endpoint.is_some() || config.usage.ledger.is_some() {
             None
         } else {
             let opened = data_dir(None).and_then(|folder| Ok(Store::open(&folder)?));
@@ -81,7 +82,7 @@ impl Recorder {
             saved: answer.cache.saved,
             price_version: answer.cost.price_version.clone(),
             cache: status.as_str().unwrap_or_default().to_owned(),
-            joined: answer.cache.joined,
+            joined: answer.cache.joined.into(),
             attempts: u32::try_from(answer.attempts.len()).unwrap_or(u32::MAX),
             latency_us: answer.timing.total_us,
             first_token_us: answer.timing.first_token_us,

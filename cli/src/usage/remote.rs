@@ -2,37 +2,43 @@
 
 use std::time::Duration;
 
+use ossai::ledger::{GroupBy, UsageFilter};
 use ossai::{Config, Error, ErrorKind, Result};
-use ossai_orchestrator::{GroupBy, UsageFilter};
 use reqwest::{Certificate, Client, StatusCode, Url};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Row;
-
-/// Most pages that are read.
-const MAX_PAGES: usize = 1000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-#[derive(Deserialize)]
-struct Page {
-    rows: Vec<Row>,
-    next_page_token: String,
+/// An orchestrator's own addresses.
+pub(crate) struct Remote {
+    url: Url,
+    key: Option<String>,
+    client: Client,
 }
 
-pub(super) async fn query(
-    endpoint: &str,
-    key: Option<&str>,
-    config: &Config,
-    filter: &UsageFilter,
-    groups: &[GroupBy],
-) -> Result<Vec<Row>> {
-    let url = address(endpoint, key.is_some())?;
-    let client = client(config)?;
-    let words: Vec<String> = groups.iter().map(GroupBy::name).collect();
-    let (mut rows, mut token) = (Vec::new(), String::new());
-    for _ in 0..MAX_PAGES {
-        let mut url = url.clone();
+impl Remote {
+    /// # Errors
+    /// An address that is none, certificates that cannot be read.
+    pub(crate) fn new(config: Config, key: Option<String>) -> Result<Self> {
+        let endpoint = config.endpoint.as_deref().unwrap_or_default();
+        Ok(Self {
+            url: address(endpoint, key.is_some())?,
+            client: client(&config)?,
+            key,
+        })
+    }
+
+    /// What it answers at `path` to a question about these calls.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        filter: &UsageFilter,
+        groups: &[GroupBy],
+        more: &[(&str, String)],
+    ) -> Result<T> {
+        let mut url = self.url.clone();
+        url.set_path(&format!("/ossai/v1/usage{path}"));
         {
             let mut query = url.query_pairs_mut();
             let mut add = |name: &str, value: Option<String>| {
@@ -40,36 +46,32 @@ pub(super) async fn query(
                     query.append_pair(name, &value);
                 }
             };
-            add(
-                "since",
-                filter.since.map(|millis| (millis / 1000).to_string()),
-            );
-            add(
-                "until",
-                filter.until.map(|millis| (millis / 1000).to_string()),
-            );
+            let seconds = |millis: Option<i64>| millis.map(|millis| (millis / 1000).to_string());
+            let words: Vec<String> = groups.iter().map(GroupBy::name).collect();
+            add("since", seconds(filter.since));
+            add("until", seconds(filter.until));
             add("group_by", Some(words.join(",")));
             add("model", filter.model.clone());
-            add("page_token", Some(std::mem::take(&mut token)));
+            add("provider", filter.provider.clone());
+            add("key", filter.key_id.clone());
+            add("user", filter.user.clone());
+            add("operation", filter.operation.clone());
+            add("outcome", filter.outcome.clone());
+            let tag = filter.tag.as_ref();
+            add("tag", tag.map(|(name, value)| format!("{name}={value}")));
+            for (name, value) in more {
+                add(name, Some(value.clone()));
+            }
         }
-        let body = fetch(&client, url, key).await?;
-        let page: Page = serde_json::from_slice(&body).map_err(|error| {
+        let body = fetch(&self.client, url, self.key.as_deref()).await?;
+        serde_json::from_slice(&body).map_err(|error| {
             Error::new(
                 ErrorKind::DecodeError,
                 "the answer is not usage: is this an ossai orchestrator?",
             )
             .with_source(error)
-        })?;
-        rows.extend(page.rows.into_iter().filter(|row| row.calls > 0));
-        if page.next_page_token.is_empty() {
-            return Ok(rows);
-        }
-        token = page.next_page_token;
+        })
     }
-    Err(Error::new(
-        ErrorKind::ResponseTooLarge,
-        "the usage has too many groups: ask for fewer, or a shorter time",
-    ))
 }
 
 /// What one of an orchestrator's own addresses answers.

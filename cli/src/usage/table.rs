@@ -1,33 +1,98 @@
 //! The rows as a table.
 
 use ossai::NanoUsd;
-use ossai_orchestrator::GroupBy;
-use serde_json::Value;
+use ossai::ledger::{Anomaly, GroupBy, Metric, Trend, UsageSum, csv_cell};
 
-use super::Row;
-
-/// Columns for the groups, then the sums; a total where there are several rows.
-pub(super) fn table(groups: &[GroupBy], rows: &[Row]) -> String {
+/// Columns for the groups, then the sums; the rest of the top ones, and a total where there are several rows.
+pub(super) fn table(groups: &[GroupBy], rows: &[UsageSum], rest: Option<&UsageSum>) -> String {
     let names: Vec<String> = groups.iter().map(GroupBy::name).collect();
-    let mut lines = vec![
-        names
-            .iter()
-            .map(String::as_str)
-            .chain([
-                "calls", "errors", "hits", "shared", "in", "out", "cost", "saved",
-            ])
-            .map(str::to_owned)
-            .collect::<Vec<_>>(),
+    let head = [
+        "calls", "errors", "hits", "shared", "in", "out", "cost", "saved",
     ];
+    let mut lines = vec![heading(&names, &head)];
     lines.extend(rows.iter().map(|row| line(&names, row)));
-    if rows.len() > 1 {
-        let mut all = rows.iter().fold(Row::default(), add);
-        if let Some(first) = names.first() {
-            all.groups.insert(first.clone(), "total".into());
-        }
-        lines.push(line(&names, &all));
+    let mut sum = |name: &str, sum: &UsageSum| {
+        let mut sum = sum.clone();
+        sum.groups = names
+            .first()
+            .map(|first| (first.clone(), name.to_owned()))
+            .into_iter()
+            .collect();
+        lines.push(line(&names, &sum));
+    };
+    if let Some(rest) = rest.filter(|rest| rest.calls > 0) {
+        sum("(rest)", rest);
     }
-    let columns = names.len() + 8;
+    if rows.len() + usize::from(rest.is_some()) > 1 {
+        let mut all = rest.cloned().unwrap_or_default();
+        rows.iter().for_each(|row| all.add(row));
+        sum("total", &all);
+    }
+    aligned(names.len(), &lines)
+}
+
+/// What both stretches cost, and the change.
+pub(super) fn trend(groups: &[GroupBy], trend: &Trend) -> String {
+    let names: Vec<String> = groups.iter().map(GroupBy::name).collect();
+    let head = ["calls", "before", "cost", "before", "change", "%"];
+    let mut lines = vec![heading(&names, &head)];
+    lines.extend(trend.rows.iter().map(|row| {
+        let change = NanoUsd(row.change_nano_usd.unsigned_abs());
+        let sign = if row.change_nano_usd < 0 { "-" } else { "+" };
+        let mut cells = values(&names, &row.groups);
+        cells.extend([
+            row.current.calls.to_string(),
+            row.previous.calls.to_string(),
+            cost(&row.current),
+            cost(&row.previous),
+            format!("{sign}{change}"),
+            row.change_percent
+                .map_or_else(|| "new".to_owned(), |percent| format!("{percent:+.1}")),
+        ]);
+        cells
+    }));
+    aligned(names.len(), &lines)
+}
+
+/// What is out of line, and by how much.
+pub(super) fn anomalies(groups: &[GroupBy], found: &[Anomaly]) -> String {
+    let names: Vec<String> = groups.iter().map(GroupBy::name).collect();
+    if found.is_empty() {
+        return "nothing is out of line\n".to_owned();
+    }
+    let mut head = names.clone();
+    head.extend(["period".into(), "figure".into(), "severity".into()]);
+    let mut lines = vec![heading(&head, &["was", "usually", "times"])];
+    lines.extend(found.iter().map(|one| {
+        let shown = |value: u64| match one.metric {
+            Metric::Cost => NanoUsd(value).to_string(),
+            Metric::Tokens | Metric::Calls => value.to_string(),
+        };
+        let mut cells = values(&names, &one.groups);
+        cells.extend([
+            one.period.clone(),
+            one.metric.name().to_owned(),
+            one.severity.name().to_owned(),
+            shown(one.value),
+            shown(one.baseline),
+            format!("{:.1}", one.times),
+        ]);
+        cells
+    }));
+    aligned(names.len() + 3, &lines)
+}
+
+fn heading(names: &[String], more: &[&str]) -> Vec<String> {
+    names
+        .iter()
+        .cloned()
+        .chain(more.iter().map(|&name| name.to_owned()))
+        .collect()
+}
+
+/// The first columns to the left, the others to the right.
+fn aligned(left: usize, lines: &[Vec<String>]) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {
             lines
@@ -39,13 +104,13 @@ pub(super) fn table(groups: &[GroupBy], rows: &[Row]) -> String {
         })
         .collect();
     let mut text = String::new();
-    for line in &lines {
+    for line in lines {
         let cells = line
             .iter()
             .zip(&widths)
             .enumerate()
             .map(|(column, (cell, &width))| {
-                if column < names.len() {
+                if column < left {
                     format!("{cell:width$}")
                 } else {
                     format!("{cell:>width$}")
@@ -58,7 +123,7 @@ pub(super) fn table(groups: &[GroupBy], rows: &[Row]) -> String {
 }
 
 /// The rows as comma-separated values (RFC 4180), with a head.
-pub(super) fn csv(groups: &[GroupBy], rows: &[Row]) -> String {
+pub(super) fn csv(groups: &[GroupBy], rows: &[UsageSum]) -> String {
     const SUMS: [&str; 9] = [
         "calls",
         "errors",
@@ -77,12 +142,9 @@ pub(super) fn csv(groups: &[GroupBy], rows: &[Row]) -> String {
         text.push_str("\r\n");
     };
     let head = names.iter().map(String::as_str).chain(SUMS);
-    line(head.map(quoted).collect());
+    line(head.map(csv_cell).collect());
     for row in rows {
-        let group = |name: &String| {
-            let value = row.groups.get(name).and_then(Value::as_str);
-            quoted(value.unwrap_or_default())
-        };
+        let group = |name: &String| csv_cell(value(&row.groups, name));
         let sums = [
             row.calls,
             row.errors,
@@ -90,9 +152,9 @@ pub(super) fn csv(groups: &[GroupBy], rows: &[Row]) -> String {
             row.joined,
             row.usage.input_tokens,
             row.usage.output_tokens,
-            row.cost_nano_usd,
+            row.cost.0,
             row.unknown_cost_calls,
-            row.saved_nano_usd,
+            row.saved.0,
         ];
         let sums = sums.iter().map(u64::to_string);
         line(names.iter().map(group).chain(sums).collect());
@@ -100,25 +162,30 @@ pub(super) fn csv(groups: &[GroupBy], rows: &[Row]) -> String {
     text
 }
 
-/// A cell, in quotes where it has to be.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
+fn value<'a>(groups: &'a [(String, String)], name: &str) -> &'a str {
+    groups
+        .iter()
+        .find(|(word, _)| word == name)
+        .map_or("", |(_, value)| value)
+}
+
+fn values(names: &[String], groups: &[(String, String)]) -> Vec<String> {
+    let shown = |name: &String| match value(groups, name) {
+        "" => "-".to_owned(),
+        value => value.to_owned(),
+    };
+    names.iter().map(shown).collect()
+}
+
+fn cost(row: &UsageSum) -> String {
+    match (row.unknown_cost_calls, row.calls) {
+        (0, _) => row.cost.to_string(),
+        (unknown, calls) if unknown >= calls => "unknown".into(),
+        (unknown, _) => format!("{} + {unknown} unknown", row.cost),
     }
 }
 
-fn line(names: &[String], row: &Row) -> Vec<String> {
-    let cost = match (row.unknown_cost_calls, row.calls) {
-        (0, _) => NanoUsd(row.cost_nano_usd).to_string(),
-        (unknown, calls) if unknown >= calls => "unknown".into(),
-        (unknown, _) => format!("{} + {unknown} unknown", NanoUsd(row.cost_nano_usd)),
-    };
-    let group = |name: &String| match row.groups.get(name).and_then(Value::as_str) {
-        Some("") | None => "-".to_owned(),
-        Some(value) => value.to_owned(),
-    };
+fn line(names: &[String], row: &UsageSum) -> Vec<String> {
     let numbers = [
         row.calls,
         row.errors,
@@ -127,26 +194,10 @@ fn line(names: &[String], row: &Row) -> Vec<String> {
         row.usage.input_tokens,
         row.usage.output_tokens,
     ];
-    names
-        .iter()
-        .map(group)
-        .chain(numbers.iter().map(u64::to_string))
-        .chain([cost, NanoUsd(row.saved_nano_usd).to_string()])
-        .collect()
-}
-
-fn add(mut sum: Row, row: &Row) -> Row {
-    let plus = |a: &mut u64, b: u64| *a = a.saturating_add(b);
-    plus(&mut sum.calls, row.calls);
-    plus(&mut sum.errors, row.errors);
-    plus(&mut sum.cache_hits, row.cache_hits);
-    plus(&mut sum.joined, row.joined);
-    plus(&mut sum.usage.input_tokens, row.usage.input_tokens);
-    plus(&mut sum.usage.output_tokens, row.usage.output_tokens);
-    plus(&mut sum.cost_nano_usd, row.cost_nano_usd);
-    plus(&mut sum.unknown_cost_calls, row.unknown_cost_calls);
-    plus(&mut sum.saved_nano_usd, row.saved_nano_usd);
-    sum
+    let mut cells = values(names, &row.groups);
+    cells.extend(numbers.iter().map(u64::to_string));
+    cells.extend([cost(row), row.saved.to_string()]);
+    cells
 }
 
 #[cfg(test)]
@@ -155,13 +206,11 @@ mod tests {
 
     #[test]
     fn values_with_commas_quotes_and_line_ends_stay_one_cell() {
-        let row = Row {
-            groups: [("user".to_owned(), Value::from("a,\"b\"\nc"))]
-                .into_iter()
-                .collect(),
+        let row = UsageSum {
+            groups: vec![("user".to_owned(), "a,\"b\"\nc".to_owned())],
             calls: 2,
-            cost_nano_usd: u64::MAX,
-            ..Row::default()
+            cost: NanoUsd(u64::MAX),
+            ..UsageSum::default()
         };
         let text = csv(&[GroupBy::User], &[row]);
         assert_eq!(
@@ -173,11 +222,11 @@ mod tests {
 
     #[test]
     fn an_unknown_cost_is_never_shown_as_none() {
-        let row = |calls, unknown, cost| Row {
+        let row = |calls, unknown, cost| UsageSum {
             calls,
             unknown_cost_calls: unknown,
-            cost_nano_usd: cost,
-            ..Row::default()
+            cost: NanoUsd(cost),
+            ..UsageSum::default()
         };
         assert_eq!(line(&[], &row(2, 2, 0))[6], "unknown");
         assert_eq!(line(&[], &row(3, 1, 5_000_000_000))[6], "$5.00 + 1 unknown");
@@ -186,21 +235,15 @@ mod tests {
 
     #[test]
     fn several_rows_have_a_total() {
-        let rows = [
-            Row {
-                calls: 1,
-                ..Row::default()
-            },
-            Row {
-                calls: 2,
-                ..Row::default()
-            },
-        ];
-        let text = table(&[GroupBy::Model], &rows);
+        let row = |calls| UsageSum {
+            calls,
+            ..UsageSum::default()
+        };
+        let text = table(&[GroupBy::Model], &[row(1), row(2)], Some(&row(4)));
         assert!(
             text.lines()
                 .last()
-                .is_some_and(|line| line.starts_with("total") && line.contains(" 3 ")),
+                .is_some_and(|line| line.starts_with("total") && line.contains(" 7 ")),
             "{text}"
         );
     }

@@ -246,3 +246,33 @@ pub fn signal(pid: u32, name: &str) {
         .unwrap();
     assert!(sent.success());
 }
+
+/// `ossai serve` on a free port.
+#[cfg(unix)]
+pub struct Served {
+    child: std::process::Child,
+    pub address: String,
+}
+
+#[cfg(unix)]
+pub fn serve(user: &User, args: &[&str]) -> Served {
+    let mut child = user
+        .command(&[&["serve", "--bind", "127.0.0.1:0"], args].concat())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let address = line.trim_end().strip_prefix("http://").unwrap().to_owned();
+    Served { child, address }
+}
+
+#[cfg(unix)]
+impl Served {
+    /// SIGTERM, and the exit code.
+    pub fn end(self) -> Option<i32> {
+        signal(self.child.id(), "TERM");
+        self.child.wait_with_output().unwrap().status.code()
+    }
+}

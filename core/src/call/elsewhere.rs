@@ -182,6 +182,7 @@ impl Flight {
             }
             if let Some(flight) = self.direct(&error, streamed) {
                 self.going("direct", &error, DIRECT.into());
+                flight.record_direct();
                 error = match flight.asked_at(error, what).await {
                     Ok(answer) => return Ok(answer),
                     Err(last) if flight.has_elsewhere() => {

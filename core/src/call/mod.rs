@@ -16,6 +16,8 @@ pub mod key;
 pub(crate) mod orchestrated;
 pub(crate) mod pace;
 pub(crate) mod pipeline;
+#[cfg_attr(not(feature = "sqlite"), path = "unrecorded.rs")]
+pub(crate) mod recorded;
 pub(crate) mod stream;
 pub(crate) mod validate;
 

@@ -14,6 +14,7 @@ use super::elsewhere::Reached;
 use super::fallback::Fallbacks;
 use super::hedge::{Decided, Hedge, Race, Racer};
 use super::pace::{Asked, Pace};
+use super::recorded::Slot;
 use crate::client::Core;
 use crate::client::route::Route;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +51,9 @@ pub(crate) struct Progress {
     deadline: AtomicU64,
     /// Until when an orchestrator shall go on with it although nobody waits so long yet; likewise.
     open_until: AtomicU64,
+    /// What is written down of it, and how many have joined it, where there is a ledger of usage.
+    pub(super) record: Slot,
+    pub(super) joined: AtomicU32,
     /// The latest moment the callers of a client, who are one caller here, wait for; `u64::MAX` where nobody told.
     patience: Patience,
 }
@@ -120,6 +124,7 @@ impl Progress {
 
     /// Where the time went when it ran out.
     pub(crate) fn timed_out(&self, scope: &str) -> Error {
+        self.ran_out();
         let mut error = Error::timeout(self.phase.name(), scope);
         error.fields_mut().attempts = self.attempts();
         if self.phase.was_sent() {

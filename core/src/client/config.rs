@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::ledger::UsageConfig;
 use super::secret::Secret;
 use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
@@ -49,6 +50,8 @@ pub struct Config {
     pub limits: Limits,
     /// What calls may cost, by tenant, key, user, model and tag.
     pub budgets: Budgets,
+    /// Where calls that go straight to providers are recorded.
+    pub usage: UsageConfig,
     /// A file whose prices replace or add to the built-in table.
     pub prices: Option<std::path::PathBuf>,
     /// Trust.
@@ -547,6 +550,7 @@ impl Config {
         self.cache.check()?;
         self.budgets.check()?;
         self.check_cassette()?;
+        self.usage.check()?;
         if self.hedge.after_ms == Some(0) {
             return Err(Error::invalid(
                 "config.hedge.after_ms",

@@ -16,6 +16,7 @@ use crate::call::kept::promoted;
 use crate::call::key::{self, Key};
 use crate::call::pace::Asked;
 use crate::call::pipeline::{Flight, Progress, micros, millis};
+use crate::call::recorded::Recorded;
 use crate::call::validate;
 use crate::error::Result;
 use crate::observe::{Counters, Recorder};
@@ -107,6 +108,14 @@ impl Core {
                     ..Timing::default()
                 };
                 answer.trace = told(&trace, None, started);
+                self.record_hit(
+                    &route,
+                    Recorded::Embedding(&request),
+                    &options,
+                    &answer.request_id,
+                    (&answer.cost, &answer.cache),
+                    total,
+                );
                 return Ok(answer);
             }
             if self.tiers.is_none() {
@@ -152,6 +161,7 @@ impl Core {
             Join::Joined(subscriber) => {
                 let patience = patience(&options, started).unwrap_or(deadline);
                 subscriber.progress().be_more_patient(patience);
+                self.record_joined(subscriber.progress());
                 subscriber
             }
             Join::Started(subscriber, log) => {
@@ -161,6 +171,14 @@ impl Core {
                 if shareable {
                     self.keep_open(started, subscriber.progress());
                 }
+                self.record_flight(
+                    subscriber.progress(),
+                    &route,
+                    Recorded::Embedding(&request),
+                    &options,
+                    &request_id,
+                    cache.read,
+                );
                 let flight = Arc::new(Flight {
                     core: Arc::clone(self),
                     route: Arc::clone(&route),
@@ -185,6 +203,7 @@ impl Core {
                         () = log.cancelled() => return,
                         outcome = flight.fly_embedding(&log, stores) => outcome,
                     };
+                    flight.progress.embedded(&outcome);
                     // The parts' tasks are gone by now, and with them every other owner.
                     if let Ok(log) = Arc::try_unwrap(log) {
                         log.finish(outcome);

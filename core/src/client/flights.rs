@@ -10,6 +10,7 @@ use crate::cache::tiers::flight_key;
 use crate::call::flight::{Join, Orphan, Subscriber, Want};
 use crate::call::pace::Asked;
 use crate::call::pipeline::{Flight, Progress, micros};
+use crate::call::recorded::Recorded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Counters;
 use crate::types::{
@@ -46,6 +47,7 @@ impl Core {
                     let patience = patience(&call.options, call.started);
                     let patience = patience.unwrap_or(call.deadline);
                     subscriber.progress().be_more_patient(patience);
+                    self.record_joined(subscriber.progress());
                     self.follow(call, &subscriber, "joined");
                     if let Some(orphan) = subscriber.orphan() {
                         spawn(orphan);
@@ -62,6 +64,14 @@ impl Core {
             &subscriber,
             if call.coalesce { "started" } else { "alone" },
         );
+        self.record_flight(
+            subscriber.progress(),
+            &call.route,
+            Recorded::Completion(&call.request),
+            &call.options,
+            &call.request_id,
+            call.cache.read,
+        );
         let flight = self.flight(call, &subscriber, streamed);
         let request = Arc::clone(&call.request);
         let (store, key) = (call.cache.write, key);
@@ -75,6 +85,7 @@ impl Core {
             let outcome = flight
                 .fly(request, &log, streamed, store.then_some(key))
                 .await;
+            flight.progress.completed(&outcome);
             log.finish(outcome);
         };
         subscriber.steer(Box::pin(work), spawn);

@@ -9,6 +9,7 @@ use crate::cache::memory::{Entry, Memory, Value};
 use crate::cache::policy;
 use crate::call::key::Key;
 use crate::call::pipeline::{micros, millis};
+use crate::call::recorded::Recorded;
 use crate::observe::{Counters, Nearness};
 use crate::types::{
     CacheOutcome, CacheStatus, CacheTier, Completion, Cost, CostStatus, NanoUsd, Timing, TraceStep,
@@ -104,7 +105,7 @@ impl Core {
         let saved = completion.cost.total;
         self.count_saved(saved);
         let total = micros(self.clock.now().saturating_sub(call.started));
-        Completion {
+        let hit = Completion {
             answer: Arc::clone(&completion.answer),
             cost: free(&completion.cost),
             cache: CacheOutcome {
@@ -124,7 +125,16 @@ impl Core {
             },
             trace: call.traced(),
             tool_run: None,
-        }
+        };
+        self.record_hit(
+            &call.route,
+            Recorded::Completion(&call.request),
+            &call.options,
+            &hit.request_id,
+            (&hit.cost, &hit.cache),
+            total,
+        );
+        hit
     }
 
     pub(crate) fn count_saved(&self, saved: Option<NanoUsd>) {

@@ -8,6 +8,7 @@ mod embed;
 mod explain;
 mod flights;
 mod info;
+mod ledger;
 mod lookup;
 mod money;
 mod prepare;
@@ -38,6 +39,7 @@ use crate::cache::memory::Memory;
 use crate::cache::missing::Missing;
 use crate::call::flight::{self, Flights};
 use crate::call::hedge::Latencies;
+use crate::call::recorded::{self, Recorder};
 use crate::cassette::Deck;
 use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
@@ -102,6 +104,8 @@ pub(crate) struct Core {
     pub(crate) calibration: Calibration,
     /// Absent where none is configured, which then costs a look at this.
     pub(crate) budgets: Option<Arc<Budgets>>,
+    /// Likewise, of what calls used and cost.
+    pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) closed: std::sync::atomic::AtomicBool,
 }
 
@@ -265,6 +269,7 @@ impl Client {
                 prices,
                 calibration: Calibration::new(),
                 budgets: budgets.0.clone(),
+                recorder: recorded::recorder(&config.usage)?,
                 closed: false.into(),
                 config,
             }),
@@ -305,6 +310,7 @@ impl Client {
             spent: NanoUsd(read(&counters.spent)),
             saved: NanoUsd(read(&counters.saved)),
             unpriced: read(&counters.unpriced),
+            unrecorded: core.recorder.as_ref().map_or(0, |recorder| recorder.lost()),
             tiers: core
                 .tiers
                 .as_ref()
@@ -370,6 +376,9 @@ impl Client {
                 }
                 if let Some(budgets) = &self.core.budgets {
                     budgets.flush().await;
+                }
+                if let Some(recorder) = &self.core.recorder {
+                    recorder.flush().await;
                 }
             }))
             .await

@@ -14,6 +14,7 @@ use crate::call::flight::{Join, Want};
 use crate::call::key::Key;
 use crate::call::pace::Asked;
 use crate::call::pipeline::{Flight, millis};
+use crate::call::recorded::Recorded;
 use crate::transport::timer::IdleTimer;
 use crate::types::{CallOptions, TraceStep};
 
@@ -137,9 +138,18 @@ impl Flight {
         self.idempotency_key = core.call_id();
         self.request_id = core.call_id();
         self.progress = Arc::clone(subscriber.progress());
+        core.record_flight(
+            &self.progress,
+            &self.route,
+            Recorded::Completion(&request),
+            &self.options,
+            &self.request_id,
+            true,
+        );
         runtime.spawn(async move {
             let work = async move {
                 let outcome = Box::pin(self.fly(request, &log, false, Some(key))).await;
+                self.progress.completed(&outcome);
                 log.finish(outcome);
             };
             subscriber.steer(Box::pin(work), super::flights::spawn);

@@ -43,6 +43,8 @@ pub struct Stats {
     pub saved: NanoUsd,
     /// Answers whose price is not known.
     pub unpriced: u64,
+    /// Records that the usage ledger could not take (`usage.ledger`): calls came faster than its disk could follow.
+    pub unrecorded: u64,
     /// The cache tiers beneath the memory, in the order they are asked.
     pub tiers: Vec<TierStats>,
 }

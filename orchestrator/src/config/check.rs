@@ -86,6 +86,9 @@ impl ServeConfig {
                 wrong(name, "expected at most 86,400 seconds");
             }
         }
+        if self.usage.retention_days > 36_500 {
+            wrong("usage.retention_days", "expected 0 to 36,500 days");
+        }
         for (i, host) in self.hosts.iter().enumerate() {
             if host.is_empty() || host.contains(['/', '*', ' ']) {
                 wrong(
@@ -111,6 +114,12 @@ impl ServeConfig {
             wrong(
                 "client.tenant",
                 "expected nothing: the tenant comes from the key",
+            );
+        }
+        if self.client.usage.ledger.is_some() {
+            wrong(
+                "client.usage.ledger",
+                "expected nothing: the server records its calls (`usage`)",
             );
         }
         self.check_bounds(&mut errors);

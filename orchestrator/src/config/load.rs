@@ -55,6 +55,11 @@ pub const ENVIRONMENT: &[(&str, &str, Kind)] = &[
         "shutdown.drain_seconds",
         Kind::Number,
     ),
+    (
+        "OSSAI_USAGE_RETENTION_DAYS",
+        "usage.retention_days",
+        Kind::Number,
+    ),
     ("OSSAI_LOG_LEVEL", "log.level", Kind::Text),
     ("OSSAI_LOG_FORMAT", "log.format", Kind::Text),
     ("OSSAI_PRICES", "client.prices", Kind::Text),

@@ -45,6 +45,8 @@ pub struct ServeConfig {
     pub tenants: BTreeMap<String, Tenant>,
     /// Bounds of tenants and keys that have none of their own.
     pub defaults: Defaults,
+    /// How long recorded calls are kept.
+    pub usage: UsageConfig,
     /// How it ends.
     pub shutdown: Shutdown,
     /// What it says on stderr.
@@ -136,6 +138,20 @@ impl Default for Limits {
     }
 }
 
+/// What becomes of recorded calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UsageConfig {
+    /// Records older than so many days are taken away, at the start and every hour; 0 keeps them for ever.
+    pub retention_days: u32,
+}
+
+impl Default for UsageConfig {
+    fn default() -> Self {
+        Self { retention_days: 90 }
+    }
+}
+
 /// How a server ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -213,6 +229,7 @@ impl Default for ServeConfig {
             limits: Limits::default(),
             tenants: BTreeMap::new(),
             defaults: Defaults::default(),
+            usage: UsageConfig::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
             client: ossai::Config::default(),

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::replay::{Recording, Seen};
 use super::resume::{Broken, Reader};
 use super::{Desk, enter, options, read, replay, reply, status};
-use crate::call::{Call, Operation};
+use crate::call::{Asked, Call};
 use crate::guard::replay::Kept;
 use crate::http::check_messages;
 use crate::live::{Item, Live};
@@ -44,17 +44,8 @@ impl CompletionService for Desk {
             };
             let (options, _) = options(&caller, &metadata, message.options)?;
             let request = self.completion_request(message.request)?;
-            let user = request.user.clone();
-            let mut call = Call::begin(
-                &self.0,
-                caller,
-                Operation::Chat,
-                &request.model,
-                user.as_deref(),
-                &options,
-                false,
-            )
-            .await?;
+            let mut call =
+                Call::begin(&self.0, caller, Asked::Chat(&request), &options, false).await?;
             let client = call.client().clone();
             match client.complete_with(request, options).await {
                 Ok(answer) => {
@@ -105,17 +96,7 @@ impl CompletionService for Desk {
             };
             let (options, left) = options(&caller, &metadata, message.options)?;
             let request = self.completion_request(message.request)?;
-            let user = request.user.clone();
-            let call = Call::begin(
-                &self.0,
-                caller,
-                Operation::Chat,
-                &request.model,
-                user.as_deref(),
-                &options,
-                true,
-            )
-            .await?;
+            let call = Call::begin(&self.0, caller, Asked::Chat(&request), &options, true).await?;
             let client = call.client().clone();
             let opening = Box::pin(async move { client.stream_with(request, options).await });
             let live = Live::open(call, opening).await?;
@@ -265,13 +246,10 @@ impl EmbeddingService for Desk {
             let mut request: EmbeddingRequest = read(message.request, "request")?;
             request.model = self.0.full_model_name(&request.model)?;
             let request = Arc::new(request);
-            let user = request.user.as_deref();
             let mut call = Call::begin(
                 &self.0,
                 caller,
-                Operation::Embeddings,
-                &request.model,
-                user,
+                Asked::Embeddings(&request),
                 &options,
                 false,
             )

@@ -1,4 +1,4 @@
-//! Models, token counts, estimates and recorded usage.
+//! Models, token counts and estimates.
 
 use ossai::cost::Estimate;
 use ossai::tokens::Encoding;
@@ -10,20 +10,14 @@ use ossai_proto::v1 as pb;
 use pb::cost_service_server::CostService;
 use pb::model_service_server::ModelService;
 use pb::token_service_server::TokenService;
-use pb::usage_service_server::UsageService;
-use prost_types::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::{Desk, enter, page, read, reply, status};
-use crate::http::{check_messages, off_thread, usage_page};
-use crate::store::{GroupBy, UsageFilter, UsageSum};
+use crate::http::{check_messages, off_thread};
 
 /// Models of a page, and the most one can ask for.
 const MODELS: usize = 500;
 const MAX_MODELS: usize = 1000;
-/// Rows of usage of a page, and the most one can ask for.
-const ROWS: usize = 1000;
-const MAX_ROWS: usize = 10_000;
 
 #[tonic::async_trait]
 impl ModelService for Desk {
@@ -194,86 +188,5 @@ fn estimate_message(count: TokenCount, estimate: &Estimate) -> pb::EstimateCostR
         low: cost(estimate.low),
         expected: cost(estimate.expected),
         high: cost(estimate.high),
-    }
-}
-
-#[tonic::async_trait]
-impl UsageService for Desk {
-    async fn query_usage(
-        &self,
-        request: Request<pb::QueryUsageRequest>,
-    ) -> Result<Response<pb::QueryUsageResponse>, Status> {
-        let (caller, _, message) = enter(request)?;
-        let run = async {
-            let (_, size) = page(message.page_size, &message.page_token, ROWS, MAX_ROWS)?;
-            let filter = UsageFilter {
-                tenant: Some(caller.identity.tenant.to_string()),
-                since: message
-                    .since
-                    .as_ref()
-                    .map(|time| millis("since", time))
-                    .transpose()?,
-                until: message
-                    .until
-                    .as_ref()
-                    .map(|time| millis("until", time))
-                    .transpose()?,
-                ..UsageFilter::default()
-            };
-            let groups = message
-                .group_by
-                .iter()
-                .map(|word| GroupBy::from_name(word))
-                .collect::<Result<Vec<_>>>()?;
-            let (rows, next_page_token) =
-                usage_page(&self.0.store, filter, groups, size, &message.page_token).await?;
-            Ok(reply(pb::QueryUsageResponse {
-                rows: rows.iter().map(row).collect(),
-                next_page_token,
-            }))
-        };
-        run.await.map_err(status)
-    }
-}
-
-fn millis(field: &str, time: &Timestamp) -> Result<i64> {
-    let wrong = || Error::invalid(field, "expected a time in this calendar");
-    if !(0..1_000_000_000).contains(&time.nanos) {
-        return Err(wrong());
-    }
-    let millis = time.seconds.checked_mul(1000).ok_or_else(wrong)?;
-    millis
-        .checked_add(i64::from(time.nanos / 1_000_000))
-        .ok_or_else(wrong)
-}
-
-fn row(sum: &UsageSum) -> pb::UsageRow {
-    let UsageSum {
-        groups,
-        calls,
-        errors,
-        cache_hits,
-        joined,
-        usage,
-        cost,
-        unknown_cost_calls,
-        saved,
-    } = sum;
-    pb::UsageRow {
-        groups: groups
-            .iter()
-            .map(|(name, value)| pb::UsageGroup {
-                name: name.clone(),
-                value: value.clone(),
-            })
-            .collect(),
-        calls: *calls,
-        errors: *errors,
-        cache_hits: *cache_hits,
-        joined: *joined,
-        usage: Some(usage.into()),
-        cost_nano_usd: cost.0,
-        unknown_cost_calls: *unknown_cost_calls,
-        saved_nano_usd: saved.0,
     }
 }

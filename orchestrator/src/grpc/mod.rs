@@ -7,6 +7,7 @@ mod calls;
 mod info;
 mod replay;
 pub(crate) mod resume;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use ossai::Result;
 
 use super::{body, error, header_options, trailer_headers};
 use crate::app::App;
-use crate::call::{Call, Caller, Operation};
+use crate::call::{Asked, Call, Caller};
 use crate::dialect::openai::embedding::{self, EmbeddingCall};
 
 pub(super) async fn create(
@@ -32,17 +32,7 @@ async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Respons
     } = embedding::read(body::read(app, request).await?)?;
     let options = header_options(&headers, &caller, options)?;
     request.model = app.full_model_name(&request.model)?;
-    let user = request.user.clone();
-    let mut call = Call::begin(
-        app,
-        caller,
-        Operation::Embeddings,
-        &request.model,
-        user.as_deref(),
-        &options,
-        false,
-    )
-    .await?;
+    let mut call = Call::begin(app, caller, Asked::Embeddings(&request), &options, false).await?;
     let client = call.client().clone();
     match client.embed_with(request, options).await {
         Ok(answer) => {

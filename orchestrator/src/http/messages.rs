@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::own::off_thread;
 use super::{body, check_messages, error, header_options, sse, trailer_headers};
 use crate::app::App;
-use crate::call::{Call, Caller, Operation, Trailer};
+use crate::call::{Asked, Call, Caller, Trailer};
 use crate::dialect::anthropic;
 use crate::dialect::anthropic::request::MessagesCall;
 use crate::live::Live;
@@ -41,16 +41,7 @@ async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Respons
     check_messages(app, &request)?;
     request.model = app.full_model_name(&request.model)?;
     let id = Arc::clone(&caller.request_id);
-    let mut call = Call::begin(
-        app,
-        caller,
-        Operation::Chat,
-        &request.model,
-        request.user.as_deref(),
-        &options,
-        stream,
-    )
-    .await?;
+    let mut call = Call::begin(app, caller, Asked::Chat(&request), &options, stream).await?;
     let client = call.client().clone();
     if stream {
         let model = request.model.clone();

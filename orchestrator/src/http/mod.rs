@@ -11,6 +11,7 @@ mod own;
 pub(crate) mod replay;
 mod responses;
 mod sse;
+mod usage;
 
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ use crate::gate::gate;
 
 pub(crate) use chat::check_messages;
 pub(crate) use models::ModelLists;
-pub(crate) use own::{off_thread, usage_page};
+pub(crate) use own::off_thread;
+pub(crate) use usage::{lately, page_size, page_token, usage_page, watch};
 
 /// Everything served on the main port.
 pub(crate) fn router(app: &Arc<App>, grpc: Router<Arc<App>>, metrics: bool) -> Router {
@@ -43,7 +45,10 @@ pub(crate) fn router(app: &Arc<App>, grpc: Router<Arc<App>>, metrics: bool) -> R
         .route("/v1/messages/count_tokens", post(messages::count))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
-        .route("/ossai/v1/usage", get(own::usage))
+        .route("/ossai/v1/usage", get(usage::sums))
+        .route("/ossai/v1/usage/records", get(usage::records))
+        .route("/ossai/v1/usage/trend", get(usage::trend))
+        .route("/ossai/v1/usage/anomalies", get(usage::anomalies))
         .route("/ossai/v1/budgets", get(own::budgets))
         .route("/ossai/v1/count", post(own::count))
         .route("/ossai/v1/estimate", post(own::estimate));

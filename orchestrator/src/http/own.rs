@@ -1,138 +1,20 @@
-//! Our own routes: recorded usage, token counts and estimates.
+//! Our own routes: budgets, token counts and estimates.
 
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use ossai::budget::config::Scope;
 use ossai::{Error, ErrorKind, EstimateOptions, Result};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{body, error};
 use crate::app::App;
 use crate::call::Caller;
 use crate::dialect::openai;
-use crate::store::{GroupBy, Store, UsageFilter, UsageSum, parse_time};
-
-/// Rows of a page, and the most one can ask for.
-const PAGE: usize = 1000;
-const MAX_PAGE: usize = 10_000;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct UsageQuery {
-    since: Option<String>,
-    until: Option<String>,
-    group_by: Option<String>,
-    model: Option<String>,
-    page_size: Option<usize>,
-    page_token: Option<String>,
-}
-
-/// A page of sums, and where the next one begins.
-pub(crate) async fn usage_page(
-    store: &Store,
-    filter: UsageFilter,
-    group_by: Vec<GroupBy>,
-    page_size: usize,
-    page_token: &str,
-) -> Result<(Vec<UsageSum>, String)> {
-    let size = if page_size == 0 {
-        PAGE
-    } else {
-        page_size.min(MAX_PAGE)
-    };
-    let skip = match page_token {
-        "" => 0,
-        token => token
-            .parse()
-            .map_err(|_| Error::invalid("page_token", "expected a `next_page_token`"))?,
-    };
-    let filter = UsageFilter {
-        skip,
-        limit: Some(size + 1),
-        ..filter
-    };
-    let store = store.clone();
-    let mut rows = tokio::task::spawn_blocking(move || store.query_usage(&filter, &group_by))
-        .await
-        .map_err(|error| {
-            Error::new(ErrorKind::Internal, "the query broke off").with_source(error)
-        })??;
-    let more = rows.len() > size;
-    rows.truncate(size);
-    Ok((
-        rows,
-        if more {
-            (skip.saturating_add(size)).to_string()
-        } else {
-            String::new()
-        },
-    ))
-}
-
-/// `GET /ossai/v1/usage?since&until&group_by&model&page_size&page_token`, of the caller's tenant.
-pub(super) async fn usage(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    query: Result<Query<UsageQuery>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let run = async {
-        let Query(query) = query.map_err(|error| Error::invalid("query", error.body_text()))?;
-        let time = |name: &str, text: &Option<String>| {
-            text.as_deref()
-                .map(|text| parse_time(name, text))
-                .transpose()
-        };
-        let filter = UsageFilter {
-            tenant: Some(caller.identity.tenant.to_string()),
-            since: time("since", &query.since)?,
-            until: time("until", &query.until)?,
-            model: query.model.clone(),
-            ..UsageFilter::default()
-        };
-        let words = query.group_by.as_deref().unwrap_or_default();
-        let groups = words
-            .split(',')
-            .filter(|word| !word.is_empty())
-            .map(GroupBy::from_name)
-            .collect::<Result<Vec<_>>>()?;
-        let token = query.page_token.as_deref().unwrap_or_default();
-        let (rows, next) = usage_page(
-            &app.store,
-            filter,
-            groups,
-            query.page_size.unwrap_or(0),
-            token,
-        )
-        .await?;
-        let rows: Vec<Value> = rows.iter().map(usage_row).collect();
-        Ok(json!({ "rows": rows, "next_page_token": next }))
-    };
-    answer(run.await)
-}
-
-fn usage_row(row: &UsageSum) -> Value {
-    let groups: Map<String, Value> = row
-        .groups
-        .iter()
-        .map(|(name, value)| (name.clone(), value.as_str().into()))
-        .collect();
-    json!({
-        "groups": groups,
-        "calls": row.calls,
-        "errors": row.errors,
-        "cache_hits": row.cache_hits,
-        "joined": row.joined,
-        "usage": row.usage,
-        "cost_nano_usd": row.cost,
-        "unknown_cost_calls": row.unknown_cost_calls,
-        "saved_nano_usd": row.saved,
-    })
-}
 
 /// `GET /ossai/v1/budgets`: those of the caller's tenant, with what is spent and held.
 pub(super) async fn budgets(
@@ -243,7 +125,7 @@ pub(crate) async fn off_thread<T: Send + 'static>(
         })
 }
 
-fn answer(outcome: Result<Value>) -> Response {
+pub(super) fn answer(outcome: Result<Value>) -> Response {
     match outcome {
         Ok(value) => body::json(StatusCode::OK, &value),
         Err(error) => error::respond(&error),

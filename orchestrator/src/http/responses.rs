@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::chat::now;
 use super::{body, check_messages, error, header_options, sse, trailer_headers};
 use crate::app::App;
-use crate::call::{Call, Caller, Operation, Trailer};
+use crate::call::{Asked, Call, Caller, Trailer};
 use crate::dialect::openai::responses::names::Names;
 use crate::dialect::openai::responses::request::{self, ResponsesCall};
 use crate::dialect::openai::responses::{response, stream::Events};
@@ -49,16 +49,7 @@ async fn run(
     check_messages(app, &request)?;
     request.model = app.full_model_name(&request.model)?;
     let id = Arc::clone(&caller.request_id);
-    let mut call = Call::begin(
-        app,
-        caller,
-        Operation::Chat,
-        &request.model,
-        request.user.as_deref(),
-        &options,
-        stream,
-    )
-    .await?;
+    let mut call = Call::begin(app, caller, Asked::Chat(&request), &options, stream).await?;
     let client = call.client().clone();
     if stream {
         let wire = Wire {

@@ -132,7 +132,7 @@ impl Metrics {
                 .or_insert_with(|| Histogram::new(SECONDS));
             histogram.observe(first.as_secs_f64());
         }
-        if row.outcome == "ok" && row.cache != "hit" && !row.joined {
+        if row.outcome == "ok" && row.cache != "hit" && row.joined == 0 {
             for (kind, tokens) in [
                 ("input", row.usage.input_tokens),
                 ("output", row.usage.output_tokens),
@@ -150,7 +150,7 @@ impl Metrics {
             None => money.unknown += 1,
         }
         money.saved += u128::from(row.saved.unwrap_or_default().0);
-        let result = match (row.joined, row.cache.as_str()) {
+        let result = match (row.joined > 0, row.cache.as_str()) {
             (true, _) => "coalesced",
             (_, "hit") => "hit",
             (_, "miss") => "miss",

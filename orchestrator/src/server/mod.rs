@@ -1,6 +1,7 @@
 //! A running server: one port for gRPC and HTTP, started, drained and ended.
 
 mod connection;
+mod pruning;
 mod signals;
 mod tls;
 
@@ -82,6 +83,7 @@ pub struct Server {
     alive: mpsc::Receiver<Infallible>,
     writer: Writer,
     keys: AbortHandle,
+    pruning: Option<AbortHandle>,
     reload: mpsc::Sender<oneshot::Sender<()>>,
     files: Option<AbortHandle>,
     certificates: Option<Arc<Certificates>>,
@@ -184,6 +186,9 @@ impl Server {
         tokio::spawn(listening.accept(listener));
         let (reload, asked) = mpsc::channel(1);
         let keys = tokio::spawn(watch_keys(refresher, asked)).abort_handle();
+        let days = app.config.usage.retention_days;
+        let pruning =
+            (days > 0).then(|| tokio::spawn(pruning::run(app.store.clone(), days)).abort_handle());
         let files = certificates
             .clone()
             .map(|certificates| tokio::spawn(watch_files(certificates)).abort_handle());
@@ -196,6 +201,7 @@ impl Server {
             alive,
             writer,
             keys,
+            pruning,
             reload,
             files,
             certificates,
@@ -283,8 +289,8 @@ impl Server {
             );
         }
         self.keys.abort();
-        if let Some(files) = self.files {
-            files.abort();
+        for task in [self.files, self.pruning].into_iter().flatten() {
+            task.abort();
         }
         self.app.clients.budgets.flush().await;
         ended.lost_rows = self.writer.finish().await;

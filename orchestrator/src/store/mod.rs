@@ -1,4 +1,4 @@
-//! What the server keeps: API keys, one row per finished call and the audit log, in one SQLite file in one folder.
+//! What the server keeps: API keys, one record per finished call and the audit log, in one SQLite file in one folder.
 //!
 //! WAL mode lets the command line read and manage keys while a server runs. Calls never wait for the disk: their rows go
 //! through a bounded queue to one writer thread ([`writer`]).
@@ -7,20 +7,20 @@ mod audit;
 pub(crate) mod keyring;
 mod keys;
 mod schema;
-mod usage;
 pub(crate) mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ossai::ledger::{GroupBy, Ledger};
 use ossai::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
 pub use audit::AuditEntry;
 pub(crate) use keys::check_tenant;
 pub use keys::{ApiKey, CreatedKey};
-pub use usage::{GroupBy, UsageFilter, UsageRow, UsageSum, parse_time};
+pub(crate) use ossai::ledger::{UsageFilter, UsageRow, UsageSum};
 
 const FILE: &str = "ossai.db";
 
@@ -36,6 +36,7 @@ pub struct Store {
 struct Inner {
     folder: PathBuf,
     connection: Mutex<Connection>,
+    usage: Ledger,
     pepper: [u8; 32],
 }
 
@@ -59,10 +60,12 @@ impl Store {
         let pepper = keys::pepper(folder).map_err(|error| unusable(folder, error))?;
         let connection = connect(folder)?;
         schema::migrate(&connection, folder)?;
+        let usage = Ledger::open(&folder.join(FILE))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 folder: folder.to_owned(),
                 connection: Mutex::new(connection),
+                usage,
                 pepper,
             }),
             actor: Arc::from("library"),
@@ -94,6 +97,28 @@ impl Store {
     /// The database, which holds the budgets' ledger too.
     pub(crate) fn file(&self) -> PathBuf {
         self.inner.folder.join(FILE)
+    }
+
+    /// The recorded calls.
+    #[must_use]
+    pub fn usage(&self) -> &Ledger {
+        &self.inner.usage
+    }
+
+    /// Writes records of finished calls at once: for programs that call without a server.
+    ///
+    /// # Errors
+    /// `internal` when the store does not answer.
+    pub fn record(&self, rows: &[UsageRow]) -> Result<()> {
+        self.inner.usage.record(rows)
+    }
+
+    /// Sums the recorded calls, ordered by group; without a grouping there is one row.
+    ///
+    /// # Errors
+    /// `internal` when the store does not answer.
+    pub fn query_usage(&self, filter: &UsageFilter, group_by: &[GroupBy]) -> Result<Vec<UsageSum>> {
+        self.inner.usage.sums(filter, group_by)
     }
 
     pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {

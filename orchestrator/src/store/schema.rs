@@ -1,4 +1,5 @@
-//! The tables, and how an older file becomes the current form.
+//! The tables, and how an older file becomes the current form. Columns of `usage` that came later are added by the core,
+//! whose table it is (`ossai::ledger`).
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ const STEPS: &[&str] = &[
         created INTEGER NOT NULL,
         revoked INTEGER
     ) STRICT;
-    CREATE TABLE usage (
+    CREATE TABLE IF NOT EXISTS usage (
         id            INTEGER PRIMARY KEY,
         time          INTEGER NOT NULL,
         request_id    TEXT NOT NULL,
@@ -52,7 +53,7 @@ const STEPS: &[&str] = &[
         first_token_us INTEGER,
         tags          TEXT
     ) STRICT;
-    CREATE INDEX usage_by_time ON usage (tenant, time);
+    CREATE INDEX IF NOT EXISTS usage_by_time ON usage (tenant, time);
 ",
     "
     ALTER TABLE api_keys ADD COLUMN expires INTEGER;

@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
+use ossai::ledger::{Ledger, UsageRow};
 use ossai::{Error, ErrorKind, Result};
-use rusqlite::Connection;
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
 
-use super::usage::{UsageRow, insert};
-use super::{Store, connect};
+use super::Store;
 
 /// Most rows of one transaction.
 const BATCH: usize = 1024;
@@ -48,11 +47,11 @@ pub(crate) struct Writer {
 }
 
 pub(crate) fn start(store: &Store, queue: usize) -> Result<(Recorder, Writer)> {
-    let connection = connect(store.folder())?;
+    let ledger = Ledger::open(&store.file())?;
     let (sender, receiver) = mpsc::channel(queue);
     let thread = std::thread::Builder::new()
         .name("ossai-usage".into())
-        .spawn(move || write(connection, receiver))
+        .spawn(move || write(&ledger, receiver))
         .map_err(|error| {
             Error::new(ErrorKind::Internal, "the system gives no thread").with_source(error)
         })?;
@@ -99,7 +98,7 @@ impl Writer {
     }
 }
 
-fn write(mut connection: Connection, mut receiver: Receiver<Message>) -> usize {
+fn write(ledger: &Ledger, mut receiver: Receiver<Message>) -> usize {
     let mut messages = Vec::with_capacity(BATCH);
     let mut rows: Vec<UsageRow> = Vec::with_capacity(BATCH);
     let mut stopping = false;
@@ -125,7 +124,7 @@ fn write(mut connection: Connection, mut receiver: Receiver<Message>) -> usize {
             }
         }
         let mut tries = 0;
-        while let Err(error) = insert(&mut connection, &rows) {
+        while let Err(error) = ledger.record(&rows) {
             tries += 1;
             tracing::error!(%error, rows = rows.len(), "usage cannot be written, trying again");
             stopping |= receiver.is_closed();

@@ -343,6 +343,41 @@ async fn tokens_costs_and_usage_have_their_services() {
         (row.calls, row.groups[0].value.as_str()),
         (1, "local/extract")
     );
+    let records = usage
+        .list_usage_records(pb::ListUsageRecordsRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .records;
+    assert_eq!((records.len(), &*records[0].model), (1, "local/extract"));
+    assert_eq!((records[0].cost_nano_usd, records[0].calls), (Some(0), 1));
+    let top = pb::QueryUsageRequest {
+        top: 1,
+        ..request()
+    };
+    let top = usage.query_usage(top).await.unwrap().into_inner();
+    assert_eq!((top.rows[0].calls, top.rest.unwrap().calls), (1, 0));
+    let other = pb::UsageFilter {
+        model: "local/hash".into(),
+        ..Default::default()
+    };
+    let trend = |filter| pb::QueryUsageTrendRequest {
+        filter,
+        ..Default::default()
+    };
+    let told = usage.query_usage_trend(trend(None)).await.unwrap();
+    let told = told.into_inner();
+    let row = &told.rows[0];
+    assert_eq!(row.current.as_ref().map(|sum| sum.calls), Some(1));
+    assert_eq!(row.previous.as_ref().map(|sum| sum.calls), Some(0));
+    let told = usage.query_usage_trend(trend(Some(other))).await.unwrap();
+    let rows = told.into_inner().rows;
+    assert_eq!(rows[0].current.as_ref().map(|sum| sum.calls), Some(0));
+    let found = usage
+        .list_usage_anomalies(pb::ListUsageAnomaliesRequest::default())
+        .await
+        .unwrap();
+    assert!(found.into_inner().anomalies.is_empty());
     let status = usage
         .query_usage(pb::QueryUsageRequest {
             group_by: vec!["x".into()],

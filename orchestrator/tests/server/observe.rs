@@ -115,6 +115,149 @@ async fn usage_is_summed_by_what_one_asks_for_page_by_page() {
 }
 
 #[tokio::test]
+async fn sums_are_those_of_the_records_and_filters_comparisons_and_the_dearest_are_told() {
+    let upstream = Upstream::start().await;
+    let test = Test::start(Some(&upstream)).await;
+    for (user, team) in [("ann", "blue"), ("bob", "red"), ("ann", "red")] {
+        let mut body = question("openai/gpt-4o-mini");
+        body["user"] = user.into();
+        body["service_tier"] = "flex".into();
+        body["ossai"] = json!({"cache": {"no_cache": true}, "tags": {"team": team}});
+        assert_eq!(test.chat(&body).await.status, 200);
+    }
+    let written = async {
+        while test.get("/ossai/v1/usage").await.json()["rows"][0]["calls"] != 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), written)
+        .await
+        .unwrap();
+    let get = async |query: &str| test.get(&format!("/ossai/v1/usage{query}")).await.json();
+    let first = get("/records?page_size=2").await;
+    let token = first["next_page_token"].as_str().unwrap();
+    let second = get(&format!("/records?page_size=2&page_token={token}")).await;
+    assert_eq!(second["next_page_token"], "");
+    let mut records = first["records"].as_array().unwrap().clone();
+    records.extend(second["records"].as_array().unwrap().clone());
+    assert_eq!(records.len(), 3);
+    let record = &records[0];
+    assert_eq!(
+        (
+            &record["tenant"],
+            &record["user"],
+            &record["tags"],
+            &record["operation"],
+            &record["outcome"]
+        ),
+        (
+            &json!("default"),
+            &json!("ann"),
+            &json!({"team": "blue"}),
+            &json!("chat"),
+            &json!("ok")
+        )
+    );
+    assert_eq!(
+        (
+            &record["usage"]["input_tokens"],
+            &record["usage"]["service_tier"],
+            &record["calls"]
+        ),
+        (&json!(1000), &json!("flex"), &json!(1))
+    );
+    assert!(
+        record["price_version"].as_str().unwrap().starts_with("20")
+            && record["latency_us"].as_u64() > Some(0)
+    );
+    let spent = |rows: &[serde_json::Value]| -> u64 {
+        rows.iter()
+            .map(|row| row["cost_nano_usd"].as_u64().unwrap())
+            .sum()
+    };
+    assert!(spent(&records) > 0);
+    for grouping in ["tag", "tag:team,user", "hour,outcome", "key,provider"] {
+        let told = get(&format!("?group_by={grouping}")).await;
+        assert_eq!(
+            spent(told["rows"].as_array().unwrap()),
+            spent(&records),
+            "{grouping}"
+        );
+    }
+    let red = get("?tag=team%3Dred&user=bob").await;
+    assert_eq!(red["rows"][0]["calls"], 1);
+    let top = get("?group_by=user&top=1").await;
+    assert_eq!(
+        (&top["rows"][0]["groups"], &top["rest"]["calls"]),
+        (&json!({"user": "ann"}), &json!(1))
+    );
+    let trend = get("/trend?group_by=model").await;
+    assert_eq!(trend["rows"][0]["change_nano_usd"], spent(&records));
+    assert_eq!(
+        get("/anomalies?group_by=model&period=hour").await,
+        json!({"anomalies": []})
+    );
+    let again = test
+        .server
+        .store()
+        .usage()
+        .reprice(&Default::default(), ossai::cost::PriceTable::embedded())
+        .unwrap();
+    assert_eq!(
+        (again.same, again.different, again.recorded.0),
+        (3, 0, spent(&records))
+    );
+    for (query, param) in [
+        ("?tag=team", "tag"),
+        ("?top=1&page_size=1", "page_size"),
+        ("/records?group_by=model", "group_by"),
+        ("/trend?group_by=day", "group_by"),
+        ("/trend?since=2026-11-02&until=2026-11-01", "until"),
+        ("/anomalies?period=week", "period"),
+        ("?min_calls=1", "min_calls"),
+    ] {
+        let answer = test.get(&format!("/ossai/v1/usage{query}")).await;
+        assert_eq!(
+            (answer.status, &answer.error()["param"]),
+            (400, &json!(param)),
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn records_older_than_the_retention_go_when_the_server_starts() {
+    use ossai_orchestrator::{Store, UsageFilter, UsageRow};
+    let test = Test::with(None, |config| {
+        config.usage.retention_days = 30;
+        let store = Store::open(config.data_dir.as_ref().unwrap()).unwrap();
+        let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+        let row = |days: i64| UsageRow {
+            time: now - days * 86_400_000,
+            ..UsageRow::default()
+        };
+        store.record(&[row(31), row(29), row(400)]).unwrap();
+    })
+    .await;
+    let left = async {
+        loop {
+            let left = test
+                .server
+                .store()
+                .usage()
+                .records(&UsageFilter::default(), 0, 10)
+                .unwrap();
+            if left.len() < 3 {
+                return left.len();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let left = tokio::time::timeout(std::time::Duration::from_secs(5), left).await;
+    assert_eq!(left.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn tokens_are_counted_and_costs_estimated_without_a_call() {
     let mut upstream = Upstream::start().await;
     let test = Test::start(Some(&upstream)).await;

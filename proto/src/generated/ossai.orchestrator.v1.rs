@@ -3200,6 +3200,31 @@ pub mod model_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Which calls; what is empty lets all through.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageFilter {
+    /// `provider/model`.
+    #[prost(string, tag = "1")]
+    pub model: ::prost::alloc::string::String,
+    /// The provider.
+    #[prost(string, tag = "2")]
+    pub provider: ::prost::alloc::string::String,
+    /// The id of the key they came with.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+    /// The end user.
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
+    /// `chat` or `embeddings`.
+    #[prost(string, tag = "5")]
+    pub operation: ::prost::alloc::string::String,
+    /// `ok`, or an error's kind.
+    #[prost(string, tag = "6")]
+    pub outcome: ::prost::alloc::string::String,
+    /// A tag, `NAME=VALUE`.
+    #[prost(string, tag = "7")]
+    pub tag: ::prost::alloc::string::String,
+}
 /// Which calls, and how to group them. Numbers from 10 on are for filters.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryUsageRequest {
@@ -3209,8 +3234,8 @@ pub struct QueryUsageRequest {
     /// Calls that ended before this; absent means until now.
     #[prost(message, optional, tag = "2")]
     pub until: ::core::option::Option<::prost_types::Timestamp>,
-    /// What to group by, in order: `model`, `provider`, `operation`, `key`, `user`, `hour`, `day`, `month` (UTC), or
-    /// `tag:NAME`. Empty gives one row. Another word is refused.
+    /// What to group by, in order: `model`, `provider`, `operation`, `key`, `user`, `outcome`, `tenant`, `hour`, `day`,
+    /// `month` (UTC), `tag:NAME`, or `tag` for all tags of a call together. Empty gives one row. Another word is refused.
     #[prost(string, repeated, tag = "3")]
     pub group_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Most rows on a page: 0 is the server's default, more than its maximum is cut to it, negative is refused.
@@ -3219,6 +3244,12 @@ pub struct QueryUsageRequest {
     /// `next_page_token` of the page before, with the same other fields; empty for the first.
     #[prost(string, tag = "5")]
     pub page_token: ::prost::alloc::string::String,
+    /// Only so many groups, those that cost most, and the rest as one; there are no further pages then. 0 means all.
+    #[prost(int32, tag = "6")]
+    pub top: i32,
+    /// Which calls.
+    #[prost(message, optional, tag = "10")]
+    pub filter: ::core::option::Option<UsageFilter>,
 }
 /// One page.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3229,6 +3260,9 @@ pub struct QueryUsageResponse {
     /// For the next page; empty exactly at the end.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+    /// With `top`: what is in none of the rows.
+    #[prost(message, optional, tag = "3")]
+    pub rest: ::core::option::Option<UsageRow>,
 }
 /// Sums over one group.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3270,6 +3304,218 @@ pub struct UsageGroup {
     /// Its value.
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
+}
+/// Which records.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListUsageRecordsRequest {
+    /// Calls that ended at or after this; absent means since the first.
+    #[prost(message, optional, tag = "1")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Calls that ended before this; absent means until now.
+    #[prost(message, optional, tag = "2")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    /// Most records on a page: 0 is the server's default, more than its maximum is cut to it, negative is refused.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before, with the same other fields; empty for the first.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Which calls.
+    #[prost(message, optional, tag = "10")]
+    pub filter: ::core::option::Option<UsageFilter>,
+}
+/// One page.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListUsageRecordsResponse {
+    /// The records.
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<UsageRecord>,
+    /// For the next page; empty exactly at the end.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// A finished call: what it used and cost, never what it said. Usage and cost are those of the provider's bill: nothing
+/// where a cache or another's flight answered.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UsageRecord {
+    /// When it ended.
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The id its caller got.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Whose call it was.
+    #[prost(string, tag = "3")]
+    pub tenant: ::prost::alloc::string::String,
+    /// The id of the key it came with; empty without one.
+    #[prost(string, tag = "4")]
+    pub key: ::prost::alloc::string::String,
+    /// The end user the request named.
+    #[prost(string, tag = "5")]
+    pub user: ::prost::alloc::string::String,
+    /// `chat` or `embeddings`.
+    #[prost(string, tag = "6")]
+    pub operation: ::prost::alloc::string::String,
+    /// The provider asked.
+    #[prost(string, tag = "7")]
+    pub provider: ::prost::alloc::string::String,
+    /// The model that answered, else the one asked for: `provider/model`.
+    #[prost(string, tag = "8")]
+    pub model: ::prost::alloc::string::String,
+    /// `ok`, or the error's kind.
+    #[prost(string, tag = "9")]
+    pub outcome: ::prost::alloc::string::String,
+    /// Tokens by kind; tier, speed and region are the vendor's word, else what was asked for.
+    #[prost(message, optional, tag = "10")]
+    pub usage: ::core::option::Option<Usage>,
+    /// Money spent, in nanodollars; absent where it is not known.
+    #[prost(uint64, optional, tag = "11")]
+    pub cost_nano_usd: ::core::option::Option<u64>,
+    /// Money not spent thanks to caches and shared calls, in nanodollars.
+    #[prost(uint64, optional, tag = "12")]
+    pub saved_nano_usd: ::core::option::Option<u64>,
+    /// What priced it.
+    #[prost(string, tag = "13")]
+    pub price_version: ::prost::alloc::string::String,
+    /// `hit`, `miss` or `bypass`.
+    #[prost(string, tag = "14")]
+    pub cache: ::prost::alloc::string::String,
+    /// Calls it stands for.
+    #[prost(uint32, tag = "15")]
+    pub calls: u32,
+    /// Those of them that joined a flight under way.
+    #[prost(uint32, tag = "16")]
+    pub joined: u32,
+    /// Tries at providers.
+    #[prost(uint32, tag = "17")]
+    pub attempts: u32,
+    /// From its arrival to its end, in microseconds.
+    #[prost(uint64, tag = "18")]
+    pub latency_us: u64,
+    /// To the first token, for streams, in microseconds.
+    #[prost(uint64, optional, tag = "19")]
+    pub first_token_us: ::core::option::Option<u64>,
+    /// Attribution.
+    #[prost(btree_map = "string, string", tag = "20")]
+    pub tags: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+/// Which stretch of time, and how to group.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryUsageTrendRequest {
+    /// Its beginning; absent means a week before its end.
+    #[prost(message, optional, tag = "1")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Its end; absent means now.
+    #[prost(message, optional, tag = "2")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    /// As in `QueryUsageRequest`, without `hour`, `day` and `month`.
+    #[prost(string, repeated, tag = "3")]
+    pub group_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Most rows: 0 is the server's default.
+    #[prost(int32, tag = "4")]
+    pub top: i32,
+    /// Which calls.
+    #[prost(message, optional, tag = "10")]
+    pub filter: ::core::option::Option<UsageFilter>,
+}
+/// Both stretches.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryUsageTrendResponse {
+    /// Where the stretch before begins.
+    #[prost(message, optional, tag = "1")]
+    pub previous_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Where it ends and the stretch itself begins.
+    #[prost(message, optional, tag = "2")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Where that ends.
+    #[prost(message, optional, tag = "3")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    /// A row per group that is in either, the largest change of cost first.
+    #[prost(message, repeated, tag = "4")]
+    pub rows: ::prost::alloc::vec::Vec<UsageTrendRow>,
+}
+/// One group in both stretches.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UsageTrendRow {
+    /// The group.
+    #[prost(message, repeated, tag = "1")]
+    pub groups: ::prost::alloc::vec::Vec<UsageGroup>,
+    /// In the stretch; without groups.
+    #[prost(message, optional, tag = "2")]
+    pub current: ::core::option::Option<UsageRow>,
+    /// In the one before; without groups.
+    #[prost(message, optional, tag = "3")]
+    pub previous: ::core::option::Option<UsageRow>,
+    /// By how much the cost rose, in nanodollars; negative where it fell.
+    #[prost(sint64, tag = "4")]
+    pub change_nano_usd: i64,
+    /// The same in percent of the cost before, to a tenth; absent where that was nothing.
+    #[prost(double, optional, tag = "5")]
+    pub change_percent: ::core::option::Option<f64>,
+}
+/// Which time, how to group, and from which volume on. The baseline of a group's day is the median of the same figure over
+/// the seven days before; of an hour, over the same hour of the seven days before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListUsageAnomaliesRequest {
+    /// Where to begin; absent means a week before the end.
+    #[prost(message, optional, tag = "1")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// The end; absent means now.
+    #[prost(message, optional, tag = "2")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    /// As in `QueryUsageRequest`, without `hour`, `day` and `month`.
+    #[prost(string, repeated, tag = "3")]
+    pub group_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// `day` (also when empty) or `hour`.
+    #[prost(string, tag = "4")]
+    pub period: ::prost::alloc::string::String,
+    /// A period with so many calls is judged; absent means 20.
+    #[prost(uint64, optional, tag = "5")]
+    pub min_calls: ::core::option::Option<u64>,
+    /// One that cost so much is judged, too; absent means a dollar.
+    #[prost(uint64, optional, tag = "6")]
+    pub min_cost_nano_usd: ::core::option::Option<u64>,
+    /// Most anomalies: 0 is the server's default.
+    #[prost(int32, tag = "7")]
+    pub top: i32,
+    /// Which calls.
+    #[prost(message, optional, tag = "10")]
+    pub filter: ::core::option::Option<UsageFilter>,
+}
+/// What is out of line.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListUsageAnomaliesResponse {
+    /// Latest first, in each period the largest first.
+    #[prost(message, repeated, tag = "1")]
+    pub anomalies: ::prost::alloc::vec::Vec<UsageAnomaly>,
+}
+/// A group's period that is out of line.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UsageAnomaly {
+    /// The group.
+    #[prost(message, repeated, tag = "1")]
+    pub groups: ::prost::alloc::vec::Vec<UsageGroup>,
+    /// The day or the hour, as the grouping writes it.
+    #[prost(string, tag = "2")]
+    pub period: ::prost::alloc::string::String,
+    /// `cost`, `tokens` or `calls`.
+    #[prost(string, tag = "3")]
+    pub metric: ::prost::alloc::string::String,
+    /// What it was: nanodollars, tokens or calls.
+    #[prost(uint64, tag = "4")]
+    pub value: u64,
+    /// What it usually is.
+    #[prost(uint64, tag = "5")]
+    pub baseline: u64,
+    /// One by the other, to a tenth.
+    #[prost(double, tag = "6")]
+    pub times: f64,
+    /// `medium` (at least twice the baseline) or `high` (at least five times).
+    #[prost(string, tag = "7")]
+    pub severity: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]
@@ -3380,6 +3626,96 @@ pub mod usage_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Lists the records themselves, page by page, as they were written.
+        pub async fn list_usage_records(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListUsageRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUsageRecordsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ossai.orchestrator.v1.UsageService/ListUsageRecords",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ossai.orchestrator.v1.UsageService",
+                        "ListUsageRecords",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Compares a stretch of time with the one of the same length before it.
+        pub async fn query_usage_trend(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryUsageTrendRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryUsageTrendResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ossai.orchestrator.v1.UsageService/QueryUsageTrend",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ossai.orchestrator.v1.UsageService",
+                        "QueryUsageTrend",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Finds days or hours in which a group used far more than it usually does.
+        pub async fn list_usage_anomalies(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListUsageAnomaliesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUsageAnomaliesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ossai.orchestrator.v1.UsageService/ListUsageAnomalies",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ossai.orchestrator.v1.UsageService",
+                        "ListUsageAnomalies",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3402,6 +3738,30 @@ pub mod usage_service_server {
             request: tonic::Request<super::QueryUsageRequest>,
         ) -> std::result::Result<
             tonic::Response<super::QueryUsageResponse>,
+            tonic::Status,
+        >;
+        /// Lists the records themselves, page by page, as they were written.
+        async fn list_usage_records(
+            &self,
+            request: tonic::Request<super::ListUsageRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUsageRecordsResponse>,
+            tonic::Status,
+        >;
+        /// Compares a stretch of time with the one of the same length before it.
+        async fn query_usage_trend(
+            &self,
+            request: tonic::Request<super::QueryUsageTrendRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryUsageTrendResponse>,
+            tonic::Status,
+        >;
+        /// Finds days or hours in which a group used far more than it usually does.
+        async fn list_usage_anomalies(
+            &self,
+            request: tonic::Request<super::ListUsageAnomaliesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUsageAnomaliesResponse>,
             tonic::Status,
         >;
     }
@@ -3512,6 +3872,144 @@ pub mod usage_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = QueryUsageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ossai.orchestrator.v1.UsageService/ListUsageRecords" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListUsageRecordsSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::ListUsageRecordsRequest>
+                    for ListUsageRecordsSvc<T> {
+                        type Response = super::ListUsageRecordsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListUsageRecordsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::list_usage_records(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListUsageRecordsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ossai.orchestrator.v1.UsageService/QueryUsageTrend" => {
+                    #[allow(non_camel_case_types)]
+                    struct QueryUsageTrendSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::QueryUsageTrendRequest>
+                    for QueryUsageTrendSvc<T> {
+                        type Response = super::QueryUsageTrendResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QueryUsageTrendRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::query_usage_trend(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QueryUsageTrendSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ossai.orchestrator.v1.UsageService/ListUsageAnomalies" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListUsageAnomaliesSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::ListUsageAnomaliesRequest>
+                    for ListUsageAnomaliesSvc<T> {
+                        type Response = super::ListUsageAnomaliesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListUsageAnomaliesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::list_usage_anomalies(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListUsageAnomaliesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

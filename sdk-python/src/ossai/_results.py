@@ -154,6 +154,8 @@ class Stats(View):
     #: Nanodollars.
     saved: int
     unpriced: int
+    #: Records the usage ledger could not take.
+    unrecorded: int
     #: The cache tiers beneath the memory, in the order they are asked: ``tier``, ``hits``, ``misses``, ``stores``,
     #: ``dropped``, ``faults``, ``skipped``, ``evicted``, ``ailing``.
     tiers: list[dict[str, Any]]

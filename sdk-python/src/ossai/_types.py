@@ -270,6 +270,8 @@ class ConfigKeywords(TypedDict, total=False):
     limits: Mapping[str, int]
     #: What calls may cost, by tenant, key, user, model and tag: ``limits``, ``ledger``, ``lease_ms``.
     budgets: Mapping[str, Any]
+    #: A file (SQLite) that keeps a record of every direct call; off without ``ledger``: ``ledger``, ``retention_days``.
+    usage: Mapping[str, Any]
     pacing: Mapping[str, Any]
     breaker: Mapping[str, Any]
     fallback: Mapping[str, Any]

@@ -81,7 +81,7 @@ pub(crate) struct Books(Connection);
 impl Books {
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
         // What cannot be made here is told by the opening.
-        let _ = make_private(path);
+        let _ = crate::ledger::make_private(path);
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -396,23 +396,4 @@ fn balance(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Balance> {
             tokens: nat(row.get(at + 3)?),
         },
     })
-}
-
-/// Makes the file one only this user can read, unless it is there; SQLite gives its side files the same mode.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
 }
