@@ -7,6 +7,7 @@
 
 pub mod case;
 pub mod check;
+pub mod disturb;
 pub mod expand;
 pub mod load;
 pub mod matcher;

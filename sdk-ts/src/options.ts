@@ -82,7 +82,7 @@ export interface ClientOptions {
   /** Whether answers and errors tell why they came out as they did. */
   trace?: boolean;
   /** For tests only. */
-  testing?: { timeScale?: number; seed?: number };
+  testing?: { timeScale?: number; seed?: number; wallJump?: { atMs: number; byMs: number }; hangingHosts?: readonly string[] };
 }
 
 /** One budget: a limit in money, in tokens or in both, for one scope and window. */
