@@ -304,10 +304,20 @@ type Egress struct {
 	PrivateHosts []string `json:"private_hosts"`
 }
 
-// Testing is for tests: time runs faster and chance is repeatable.
+// Testing is for tests: time runs faster, chance is repeatable, and what a machine does only on its bad days happens.
 type Testing struct {
 	TimeScale int     `json:"time_scale"`
 	Seed      *uint64 `json:"seed"`
+	// WallJump puts the wall clock forward or back while the client runs.
+	WallJump *WallJump `json:"wall_jump"`
+	// HangingHosts are hosts whose names are asked for without ever an answer.
+	HangingHosts []string `json:"hanging_hosts"`
+}
+
+// WallJump is when and by how much the wall clock is put; a negative By is back.
+type WallJump struct {
+	At time.Duration `json:"at_ms"`
+	By time.Duration `json:"by_ms"`
 }
 
 // A settings is what the options of a client come to.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::disturb::Disturbance;
 use crate::matcher;
 use crate::script::Script;
 use crate::tools::Tools;
@@ -60,6 +61,9 @@ pub struct Case {
     /// Further clients, each opened when the one before has closed: JSON merge patches over the configuration.
     #[serde(default)]
     pub reopen: Vec<Value>,
+    /// Settings of the orchestrator, on its road.
+    #[serde(default = "empty_object")]
+    pub serve: Value,
     /// The calls, each after the one before unless it says otherwise.
     pub calls: Vec<Call>,
     /// What must come of it.
@@ -125,6 +129,8 @@ pub enum Op {
     Lookup,
     /// What the call would do, without sending it.
     Explain,
+    /// No call: something befalls the client; its `request` says what.
+    Disturb,
 }
 
 /// One call.
@@ -248,6 +254,10 @@ impl Case {
         for (i, call) in self.calls.iter().enumerate() {
             if self.calls[..i].iter().any(|other| other.id == call.id) {
                 return Err(format!("calls[{i}].id: `{}` twice", call.id));
+            }
+            if call.op == Op::Disturb {
+                Disturbance::parse(&call.request)
+                    .map_err(|e| format!("calls[{i}].request: {e}"))?;
             }
             if let Some(tools) = &call.tools {
                 if !matches!(call.op, Op::Complete | Op::Stream) {

@@ -7,7 +7,9 @@
 
 pub mod case;
 pub mod check;
+pub mod disturb;
 pub mod expand;
+mod folder;
 pub mod load;
 pub mod matcher;
 pub mod runner;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Api, Case, Road};
 use crate::expand::{finish, merge, substitute};
+use crate::upstream_process::Registered;
 
 /// A case as loaded: a file, or a row of its table.
 #[derive(Clone, Debug)]
@@ -185,8 +186,10 @@ fn loaded(id: String, file: &Path, value: Value, on: Value) -> Result<Loaded, St
     };
     // A dry run with made-up addresses finds every fault that does not need a running upstream.
     let lookup = |name: &str| {
-        upstream_variable(&loaded.upstreams(), name, &|_| {
-            "http://127.0.0.1:9/s0".into()
+        upstream_variable(&loaded.upstreams(), name, &|_| Registered {
+            id: "s0".into(),
+            base_url: "http://127.0.0.1:9/s0".into(),
+            authority: Some("an authority".into()),
         })
     };
     for road in &loaded.roads {
@@ -197,22 +200,24 @@ fn loaded(id: String, file: &Path, value: Value, on: Value) -> Result<Loaded, St
     Ok(loaded)
 }
 
-/// The value of `${name.url}`, `${name.origin}` or `${name.port}` for a started upstream.
+/// The value of `${name.url}`, `${name.origin}`, `${name.port}` or `${name.authority}` for a started upstream.
 pub fn upstream_variable(
     names: &[String],
     variable: &str,
-    url: &dyn Fn(&str) -> String,
+    started: &dyn Fn(&str) -> Registered,
 ) -> Option<Value> {
     let (name, what) = variable.split_once('.')?;
     if !names.iter().any(|known| known == name) {
         return None;
     }
-    let url = url(name);
-    let authority = url.strip_prefix("http://")?.split('/').next()?;
+    let started = started(name);
+    let (scheme, rest) = started.base_url.split_once("://")?;
+    let authority = rest.split('/').next()?;
     Some(match what {
-        "origin" => format!("http://{authority}").into(),
+        "origin" => format!("{scheme}://{authority}").into(),
         "port" => authority.rsplit(':').next()?.into(),
-        "url" => url.into(),
+        "authority" => started.authority?.into(),
+        "url" => started.base_url.into(),
         _ => return None,
     })
 }

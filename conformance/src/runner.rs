@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -12,6 +11,8 @@ use tokio::sync::watch;
 
 use crate::case::{Call, Case, Op, Road, Start};
 use crate::check::check;
+use crate::disturb::{self, Disturbance};
+use crate::folder::Folder;
 use crate::load::{Loaded, upstream_variable};
 use crate::tools::Tools;
 use crate::trace;
@@ -28,6 +29,8 @@ pub struct Setup {
     pub road: Road,
     /// The configuration, with the upstreams' addresses in it.
     pub config: Value,
+    /// Settings of the orchestrator beside it.
+    pub serve: Value,
 }
 
 /// One call as the driver makes it.
@@ -64,6 +67,9 @@ pub trait Client: Send + Sync {
 
     /// The client's counters: `{flights, joined, cache_hits, cache_misses, retries, saved}`, `saved` in nanodollars.
     fn stats(&self) -> impl Future<Output = Value> + Send;
+
+    /// Does to the client or its orchestrator what a disturbance says; those of files and ledgers are the runner's.
+    fn disturb(&self, what: &Disturbance) -> impl Future<Output = Result<(), String>> + Send;
 
     /// Closes the client and whatever was started for it.
     fn close(&self) -> impl Future<Output = ()> + Send;
@@ -126,73 +132,6 @@ pub struct Report {
     pub trace: Value,
 }
 
-/// Stands in a configuration for a folder of the case's own.
-const FOLDER: &str = "@folder";
-
-/// The folder of a case that asks for one; it goes with the case.
-#[derive(Default)]
-struct Folder(OnceLock<PathBuf>);
-
-impl Folder {
-    /// Its path; it is made when somebody first asks.
-    fn path(&self) -> std::io::Result<&PathBuf> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        if let Some(path) = self.0.get() {
-            return Ok(path);
-        }
-        let name = format!(
-            "ossai-case-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path)?;
-        Ok(self.0.get_or_init(|| path))
-    }
-
-    /// Puts files into it.
-    fn given(&self, files: &BTreeMap<String, Value>) -> std::io::Result<()> {
-        for (name, content) in files {
-            let text = match content {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            std::fs::write(self.path()?.join(name), text)?;
-        }
-        Ok(())
-    }
-
-    /// The configuration with the folder's path in place of its name.
-    fn given_to(&self, config: &Value) -> std::io::Result<Value> {
-        let text = config.to_string();
-        if !text.contains(FOLDER) {
-            return Ok(config.clone());
-        }
-        let shown = json!(self.path()?).to_string();
-        let given = text.replace(FOLDER, shown.trim_matches('"'));
-        Ok(serde_json::from_str(&given)?)
-    }
-
-    /// The files of text that stand in it, by name.
-    fn texts(&self) -> Value {
-        let entries = self.0.get().and_then(|path| std::fs::read_dir(path).ok());
-        let text = |entry: std::fs::DirEntry| {
-            let name = entry.file_name().into_string().ok()?;
-            Some((name, std::fs::read_to_string(entry.path()).ok()?.into()))
-        };
-        let texts = entries.into_iter().flatten().flatten().filter_map(text);
-        Value::Object(texts.collect())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Some(path) = self.0.get() {
-            let _ = std::fs::remove_dir_all(path);
-        }
-    }
-}
-
 /// Runs one case on one road.
 pub async fn run_case<D: Driver>(
     loaded: &Loaded,
@@ -231,13 +170,14 @@ async fn attempt<D: Driver>(
     let names = loaded.upstreams();
     for name in &names {
         // Addresses of upstreams that do not run yet are unknown to a script; the loader has seen to the rest.
-        let unknown = "http://127.0.0.1:9/not-started".to_owned();
-        let url = |name: &str| {
-            registered
-                .get(name)
-                .map_or(unknown.clone(), |r| r.base_url.clone())
+        let unknown = Registered {
+            id: String::new(),
+            base_url: "http://127.0.0.1:9/not-started".into(),
+            authority: Some("not started".into()),
         };
-        let case = loaded.resolve(road, &|variable| upstream_variable(&names, variable, &url))?;
+        let started = |name: &str| registered.get(name).unwrap_or(&unknown).clone();
+        let lookup = |variable: &str| upstream_variable(&names, variable, &started);
+        let case = loaded.resolve(road, &lookup)?;
         let Some(script) = case.upstreams.get(name) else {
             continue;
         };
@@ -249,12 +189,11 @@ async fn attempt<D: Driver>(
             .map_err(|e| format!("upstreams.{name}: {e}"))?;
         registered.insert(name.clone(), entry);
     }
-    let url = |name: &str| {
-        registered
-            .get(name)
-            .map_or_else(String::new, |r| r.base_url.clone())
-    };
-    let case = loaded.resolve(road, &|variable| upstream_variable(&names, variable, &url))?;
+    let case = loaded.resolve(road, &|variable| {
+        upstream_variable(&names, variable, &|name| {
+            registered.get(name).cloned().unwrap_or_default()
+        })
+    })?;
 
     let mut trace = json!({"case": case.name, "road": road});
     let folder = Folder::default();
@@ -270,14 +209,24 @@ async fn attempt<D: Driver>(
         let config = folder
             .given_to(&config)
             .map_err(|e| format!("config: {e}"))?;
-        match driver.open(Setup { road, config }).await {
+        let serve = case.serve.clone();
+        match driver
+            .open(Setup {
+                road,
+                config,
+                serve,
+            })
+            .await
+        {
             Err(error) => {
                 put(&mut trace, "open", json!({"error": error}));
                 break;
             }
             Ok(client) => {
                 let client = Arc::new(client);
-                calls.extend(run_calls(&case, number, &client, upstream, main.clone()).await?);
+                calls.extend(
+                    run_calls(&case, number, &client, upstream, main.clone(), &folder).await?,
+                );
                 put(&mut trace, "stats", client.stats().await);
                 client.close().await;
             }
@@ -311,6 +260,7 @@ async fn run_calls<C: Client + 'static>(
     client: &Arc<C>,
     upstream: &Upstream,
     main: Option<String>,
+    folder: &Folder,
 ) -> Result<serde_json::Map<String, Value>, String> {
     let mut slots: Vec<(String, String, Arc<Shared>)> = Vec::new();
     let begun = Instant::now();
@@ -343,6 +293,7 @@ async fn run_calls<C: Client + 'static>(
                 begun,
                 upstream,
                 main.as_deref(),
+                folder,
             );
             running.push(async move { (name, task.await) });
         }
@@ -403,6 +354,7 @@ async fn run_call<C: Client>(
     begun: Instant,
     upstream: &Upstream,
     main: Option<&str>,
+    folder: &Folder,
 ) -> Result<Value, String> {
     wait_for_start(call.start.as_ref(), scale, &before, begun, upstream, main).await?;
     let real = |ms: f64| Duration::from_secs_f64(ms.max(0.0) / 1000.0 / scale);
@@ -421,6 +373,13 @@ async fn run_call<C: Client>(
         .progress
         .send_modify(|progress| progress.started = true);
     let started = Instant::now();
+    if call.op == Op::Disturb {
+        let disturbed = disturb(&call.request, scale, &*client, folder).await;
+        // Before an error is told: whoever waits for it must not hang.
+        shared.progress.send_modify(|progress| progress.done = true);
+        disturbed.map_err(|error| format!("{}: {error}", call.id))?;
+        return Ok(json!({"elapsed_ms": 0, "ok": true}));
+    }
     let cancelled = async {
         let mut progress = shared.progress.subscribe();
         match (
@@ -467,6 +426,30 @@ async fn run_call<C: Client>(
     }
     shared.progress.send_modify(|progress| progress.done = true);
     Ok(trace)
+}
+
+async fn disturb<C: Client>(
+    request: &Value,
+    scale: f64,
+    client: &C,
+    folder: &Folder,
+) -> Result<(), String> {
+    let request = folder.given_to(request).map_err(|e| e.to_string())?;
+    let what = Disturbance::parse(&request)?;
+    match &what {
+        Disturbance {
+            files: Some(files),
+            how: Some(how),
+            ..
+        } => disturb::damage(Path::new(files), *how).map_err(|e| e.to_string()),
+        Disturbance {
+            lock: Some(path), ..
+        } => {
+            let real = Duration::from_secs_f64(what.ms / 1000.0 / scale);
+            disturb::lock(path.clone(), real).await
+        }
+        _ => client.disturb(&what).await,
+    }
 }
 
 async fn wait_for_start(

@@ -25,12 +25,14 @@ enum Running {
 }
 
 /// A registered script.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Registered {
     /// Its id.
     pub id: String,
     /// Where clients find it, without a slash at the end.
     pub base_url: String,
+    /// The authority that signed its certificate, in PEM, where it is under TLS.
+    pub authority: Option<String>,
 }
 
 impl Upstream {
@@ -88,7 +90,11 @@ impl Upstream {
             .await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
         match (text("id"), text("base_url")) {
-            (Some(id), Some(base_url)) => Ok(Registered { id, base_url }),
+            (Some(id), Some(base_url)) => Ok(Registered {
+                id,
+                base_url,
+                authority: text("authority"),
+            }),
             _ => Err("the upstream answered without id and base_url".into()),
         }
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use conformance::case::{Op, Road};
+use conformance::disturb::Disturbance;
 use conformance::load::load;
 use conformance::runner::{Client, Driver, EventSink, Invocation, Report, Setup, run_case};
 use conformance::upstream_process::Upstream;
@@ -67,6 +68,10 @@ impl Client for RawClient {
 
     async fn stats(&self) -> Value {
         json!({"flights": 0})
+    }
+
+    async fn disturb(&self, _: &Disturbance) -> Result<(), String> {
+        Err("nothing befalls this one".into())
     }
 
     async fn close(&self) {}

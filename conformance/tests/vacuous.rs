@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use conformance::case::Op;
+use conformance::disturb::Disturbance;
 use conformance::load::load_all;
 use conformance::runner::{Client, Driver, EventSink, Invocation, Setup, run_case};
 use conformance::upstream_process::Upstream;
@@ -39,6 +40,10 @@ impl Client for Stuck {
 
     async fn stats(&self) -> Value {
         json!({})
+    }
+
+    async fn disturb(&self, _: &Disturbance) -> Result<(), String> {
+        Ok(())
     }
 
     async fn close(&self) {}

@@ -155,10 +155,12 @@ func (a *adapter) answer(q question) (any, error) {
 		client := a.clients[q.Client]
 		a.mutex.Unlock()
 		return client.Stats()
-	case "close":
+	case "shut", "close":
 		a.mutex.Lock()
 		client := a.clients[q.Client]
-		delete(a.clients, q.Client)
+		if q.Do == "close" {
+			delete(a.clients, q.Client)
+		}
 		a.mutex.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 		defer cancel()

@@ -170,6 +170,8 @@ class Sync:
         client = self.clients[question["client"]]
         if what == "stats":
             return client.stats()
+        if what == "shut":
+            return client.close(0.2)
         if what == "close":
             return self.clients.pop(question["client"]).close(0.2)
         op, options = question["op"], question["options"]
@@ -240,6 +242,8 @@ class Async:
         client = self.clients[question["client"]]
         if what == "stats":
             return client.stats()
+        if what == "shut":
+            return await client.close(0.2)
         if what == "close":
             return await self.clients.pop(question["client"]).close(0.2)
         op, options = question["op"], question["options"]

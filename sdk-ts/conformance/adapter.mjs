@@ -99,6 +99,8 @@ async function answer(question) {
       return call(question);
     case "stats":
       return clients.get(question.client).stats();
+    case "shut":
+      return clients.get(question.client).close({ patience: 200 });
     case "close": {
       const client = clients.get(question.client);
       clients.delete(question.client);

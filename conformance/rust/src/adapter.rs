@@ -10,6 +10,7 @@
 //! | `{"id", "do": "next"}` | the adapter takes no event out of its stream before it has this for the one before |
 //! | `{"id", "do": "cancel"}` | cancels that call in the language's own way; no answer |
 //! | `{"id", "do": "stats", "client"}`, `{"id", "do": "close", "client"}` | `{"id", "ok": …}` |
+//! | `{"id", "do": "shut", "client"}` | as `close`, and calls on that client are still to come |
 //!
 //! It ends when its standard input closes.
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conformance::case::{Op, Road};
+use conformance::disturb::Disturbance;
+use conformance::expand::merge;
 use conformance::runner::{Client, Driver, EventSink, Invocation, Setup};
 use ossai::client::config::without_value;
 use ossai::{
@@ -32,7 +34,21 @@ pub(crate) enum Caller {
 
 pub(crate) struct Open {
     caller: Caller,
-    server: Mutex<Option<(Server, TempDir)>>,
+    server: Mutex<Option<Serving>>,
+}
+
+/// An orchestrator of a case, and what it takes to start it again at the same address.
+struct Serving {
+    server: Server,
+    told: Value,
+    _folder: TempDir,
+}
+
+async fn serve(told: &Value) -> Result<Server, String> {
+    let config = ServeConfig::from_parts(Some(&told.to_string()), &|_| None);
+    Server::start(config.map_err(|e| e.to_string())?)
+        .await
+        .map_err(|e| e.to_string())
 }
 
 pub(crate) fn fields(error: &Error) -> Value {
@@ -110,10 +126,10 @@ impl Driver for Roads {
                 fallback.remove("endpoints");
             }
         }
-        let serve = json!({"bind": "127.0.0.1:0", "data_dir": folder.path(), "client": behind});
-        let serve =
-            ServeConfig::from_parts(Some(&serve.to_string()), &|_| None).map_err(|e| broken(&e))?;
-        let server = Server::start(serve).await.map_err(|e| broken(&e))?;
+        let mut told = json!({"bind": "127.0.0.1:0", "data_dir": folder.path(), "client": behind});
+        merge(&mut told, &setup.serve);
+        let server = serve(&told).await.map_err(|e| broken(&e))?;
+        told["bind"] = json!(server.address());
         // A case may name places where no orchestrator is, and `@orchestrator` for the one there is.
         let address = server.address().to_string();
         if before.get("endpoint").is_none() {
@@ -126,7 +142,11 @@ impl Driver for Roads {
         }
         Ok(Open {
             caller: self.caller(&before).await?,
-            server: Mutex::new(Some((server, folder))),
+            server: Mutex::new(Some(Serving {
+                server,
+                told,
+                _folder: folder,
+            })),
         })
     }
 }
@@ -205,6 +225,7 @@ impl Client for Open {
                         .map_err(failed)?,
                 )
             }
+            Op::Disturb => Err(json!({"kind": "internal", "message": "no call"})),
             Op::Lookup => {
                 let request: CompletionRequest = typed("", &call.request)?;
                 value(
@@ -225,6 +246,30 @@ impl Client for Open {
         }
     }
 
+    async fn disturb(&self, what: &Disturbance) -> Result<(), String> {
+        if what.client.is_some() {
+            return match &self.caller {
+                Caller::Here(client) => {
+                    client.close(Duration::from_millis(200)).await;
+                    Ok(())
+                }
+                Caller::There(adapter, client) => {
+                    let closed = adapter.tell(*client, "shut").await;
+                    closed.map(drop).map_err(|error| error.to_string())
+                }
+            };
+        }
+        let mut held = self.server.lock().await;
+        let Some(mut serving) = held.take() else {
+            return Err("there is no orchestrator on this road".into());
+        };
+        // Never over before those under way are: what is not drained would be lost, which is what the case looks for.
+        serving.server.shutdown(std::future::pending()).await;
+        serving.server = serve(&serving.told).await?;
+        *held = Some(serving);
+        Ok(())
+    }
+
     async fn close(&self) {
         match &self.caller {
             Caller::Here(client) => {
@@ -235,8 +280,8 @@ impl Client for Open {
             }
         }
         let server = self.server.lock().await.take();
-        if let Some((server, _folder)) = server {
-            server.shutdown(std::future::ready(())).await;
+        if let Some(serving) = server {
+            serving.server.shutdown(std::future::ready(())).await;
         }
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{MAX_BODY, anthropic, event_text, openai, responses};
+use super::{MAX_BODY, anthropic, event_text, grpc, openai, responses};
 
 /// What a body may depend on.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ pub struct Rendered {
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream; charset=utf-8";
 
-/// Renders a body: a string, or an object with exactly one of `json`, `base64`, `sse`, `repeat`, `concat`, `openai_chat`,
+/// Renders a body: a string, or an object with exactly one of `json`, `base64`, `sse`, `repeat`, `concat`, `grpc`, `openai_chat`,
 /// `openai_chat_stream`, `openai_responses`, `openai_responses_stream`, `openai_embeddings`, `openai_models`,
 /// `openai_error`, `anthropic`, `anthropic_stream`, `anthropic_models`, `anthropic_error`.
 ///
@@ -66,6 +66,7 @@ pub fn render(body: &Value, request: &RequestView) -> Result<Rendered, String> {
             .and_then(|events| events.iter().map(event_text).collect::<Result<Vec<_>, _>>())
             .map(stream),
         "repeat" => repeat(spec),
+        "grpc" => grpc::answer(spec).map(|bytes| plain(bytes, Some("application/grpc"))),
         "concat" => concat(spec, request),
         "openai_chat" => openai::chat(spec).map(|v| vendor(&v, "x-request-id", request)),
         "openai_chat_stream" => {

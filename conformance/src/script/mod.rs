@@ -3,15 +3,21 @@
 mod anthropic;
 mod body;
 mod date;
+mod grpc;
+mod h2;
 mod openai;
 mod plan;
 mod responses;
 mod sse;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use body::{Rendered, RequestView, render};
+pub use grpc::message;
+pub use h2::{GoAway, H2};
 pub use plan::{Plan, Step, plan};
 pub use sse::event_text;
 
@@ -33,6 +39,42 @@ pub struct Script {
     pub time_scale: Option<f64>,
     /// How the port behaves.
     pub listen: Listen,
+    /// TLS on a port of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// What a Redis does at each command, by the command's name: at its first, its second …; the last goes for all after it.
+    /// Commands that are not named do what Redis does.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub redis: BTreeMap<String, Vec<Reply>>,
+}
+
+/// TLS with a certificate of an authority made for the script.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Whom the certificate is for, instead of this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether its time is over.
+    pub expired: bool,
+}
+
+/// What a Redis does at a command, after `after_ms`; without anything else what Redis does.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reply {
+    /// The wait before, in milliseconds.
+    pub after_ms: f64,
+    /// Answers nothing, and keeps the connection.
+    pub hangs: bool,
+    /// Closes the connection.
+    pub closes: bool,
+    /// Answers this error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Answers these bytes of text as a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
 
 /// How an upstream's port behaves.
@@ -54,6 +96,10 @@ pub enum Listen {
     AcceptHang,
     /// Connections are never accepted: the backlog is full, a connect attempt runs into its time-out (Linux).
     NoAccept,
+    /// HTTP/2 on a port of its own: with prior knowledge, or as TLS agreed on it.
+    H2,
+    /// A Redis on a port of its own.
+    Redis,
 }
 
 /// One response.
@@ -109,6 +155,9 @@ pub struct Response {
     /// Closes the connection (FIN) after this place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub close_after: Option<Place>,
+    /// What only HTTP/2 can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2: Option<H2>,
 }
 
 /// Which requests a response answers.
@@ -255,14 +304,51 @@ impl Script {
         {
             return Err("script.time_scale: expected a positive number".into());
         }
+        if self.tls.is_some() && !matches!(self.listen, Listen::Own | Listen::H2) {
+            return Err("script.tls: only with `listen` `own` or `h2`".into());
+        }
+        if !self.redis.is_empty() && self.listen != Listen::Redis {
+            return Err("script.redis: only with `listen` `redis`".into());
+        }
+        for (command, replies) in &self.redis {
+            let sound = replies.iter().all(|reply| {
+                let ways = [
+                    reply.hangs,
+                    reply.closes,
+                    reply.error.is_some(),
+                    reply.value.is_some(),
+                ];
+                ways.iter().filter(|way| **way).count() <= 1 && is_wait(reply.after_ms)
+            });
+            if replies.is_empty() || !sound {
+                return Err(format!(
+                    "script.redis.{command}: expected replies with at most one of hangs, closes, error, value"
+                ));
+            }
+        }
         let all = self.responses.iter().chain(self.default.as_deref());
         for (i, response) in all.enumerate() {
             response
                 .check()
+                .and_then(|()| self.check_h2(response))
                 .map_err(|e| format!("script.responses[{i}].{e}"))?;
         }
         Ok(())
     }
+}
+
+impl Script {
+    fn check_h2(&self, response: &Response) -> Result<(), String> {
+        match (self.listen, &response.h2) {
+            (Listen::H2, _) => h2::check(response),
+            (_, None) => Ok(()),
+            _ => Err("h2: only with `listen` `h2`".into()),
+        }
+    }
+}
+
+fn is_wait(ms: f64) -> bool {
+    ms.is_finite() && (0.0..=86_400_000.0).contains(&ms)
 }
 
 impl Response {
@@ -287,7 +373,7 @@ impl Response {
             self.chunk_delay_ms,
             self.head_byte_delay_ms.unwrap_or(0.0),
         ]) {
-            if !(ms.is_finite() && (0.0..=86_400_000.0).contains(&ms)) {
+            if !is_wait(ms) {
                 return Err("expected delays between 0 and one day".into());
             }
         }

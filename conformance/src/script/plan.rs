@@ -197,10 +197,7 @@ fn splits(chunks: &Chunks, length: usize, event_ends: &[usize]) -> Vec<usize> {
         Chunks::Named(ChunkRule::Bytes) => (1..length).collect(),
         Chunks::Named(ChunkRule::Events) => event_ends.iter().copied().filter(inside).collect(),
         Chunks::At(offsets) => offsets.iter().copied().filter(inside).collect(),
-        Chunks::Every { every } => (1..length)
-            .step_by(1)
-            .filter(|at| at.checked_rem(*every) == Some(0))
-            .collect(),
+        Chunks::Every { every } => (*every..length).step_by((*every).max(1)).collect(),
     }
 }
 

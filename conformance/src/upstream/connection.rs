@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::http1::{self, Request};
-use super::listen::reset;
 use super::log::{Entry, Outcome};
+use super::wire::Wire;
 use super::{Scripted, State, unix_ms};
 use crate::script::{Plan, RequestView, Response, Step, plan};
 
@@ -22,10 +20,7 @@ pub(super) enum Target {
 }
 
 /// Serves requests until either side ends the connection.
-pub(super) async fn serve(mut stream: TcpStream, connection: u64, target: Target) {
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+pub(super) async fn serve(mut stream: Wire, connection: u64, target: Target) {
     let mut buffer = Vec::new();
     while let Ok(mut request) = http1::read(&mut stream, &mut buffer).await {
         let scripted = match &target {
@@ -39,8 +34,11 @@ pub(super) async fn serve(mut stream: TcpStream, connection: u64, target: Target
         };
         match respond(&mut stream, &mut buffer, connection, &scripted, &request).await {
             Next::KeepAlive => {}
-            Next::Close => return,
-            Next::Reset => return reset(stream),
+            Next::Close => {
+                let _ = stream.shutdown().await;
+                return;
+            }
+            Next::Reset => return stream.reset(),
         }
     }
 }
@@ -66,7 +64,7 @@ enum Next {
 }
 
 async fn respond(
-    stream: &mut TcpStream,
+    stream: &mut Wire,
     buffer: &mut Vec<u8>,
     connection: u64,
     scripted: &Scripted,
@@ -95,7 +93,7 @@ async fn respond(
     let plan = make_plan(response, &RequestView { number, body });
     scripted.note(number, |entry| entry.status = Some(plan.status));
 
-    let (mut reader, mut writer) = stream.split();
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let mut stopped = scripted.stopped.subscribe();
     let mut sent = 0;
     let ended = tokio::select! {
@@ -142,7 +140,7 @@ fn make_plan(response: Option<Response>, request: &RequestView) -> Plan {
 }
 
 async fn send(
-    writer: &mut WriteHalf<'_>,
+    writer: &mut (impl AsyncWrite + Unpin),
     plan: &Plan,
     scale: f64,
     sent: &mut usize,
@@ -150,7 +148,7 @@ async fn send(
     for step in &plan.steps {
         match step {
             Step::Write(bytes) => {
-                if writer.write_all(bytes).await.is_err() {
+                if writer.write_all(bytes).await.is_err() || writer.flush().await.is_err() {
                     return (Outcome::ClientReset, Next::Close);
                 }
                 *sent += bytes.len();
@@ -176,7 +174,7 @@ async fn send(
 }
 
 /// Ends when the client closes or resets; what it sends meanwhile is kept for the next request.
-async fn watch_client(reader: &mut ReadHalf<'_>, buffer: &mut Vec<u8>) -> Outcome {
+async fn watch_client(reader: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Outcome {
     loop {
         if buffer.len() > 1 << 20 {
             return std::future::pending().await;

@@ -47,7 +47,7 @@ async fn handle(state: &State, request: &Request) -> (u16, Value) {
                 Err(error) => return (400, json!({"error": format!("not JSON: {error}")})),
             };
             match state.register(script).await {
-                Ok((id, base_url)) => (200, json!({"id": id, "base_url": base_url})),
+                Ok(registered) => (200, registered),
                 Err(error) => (400, json!({"error": error})),
             }
         }

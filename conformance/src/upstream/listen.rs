@@ -1,4 +1,4 @@
-//! Ports: the shared one, and those that refuse, close, reset, hang or never accept.
+//! Ports: the shared one, those that refuse, close, reset, hang or never accept, and those of other protocols.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, Target};
-use super::{Scripted, State, lock};
+use super::wire::Wire;
+use super::{Scripted, State, h2, lock, redis};
 use crate::script::Listen;
 
 /// Connections are numbered over the whole process, so that a number in a log means one connection.
@@ -19,18 +20,17 @@ static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 pub(super) async fn accept_shared(listener: TcpListener, state: Arc<State>) {
     while let Some(stream) = accept(&listener).await {
         let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(connection::serve(
-            stream,
-            number,
-            Target::Shared(state.clone()),
-        ));
+        let target = Target::Shared(state.clone());
+        tokio::spawn(connection::serve(Wire::Plain(stream), number, target));
     }
 }
 
 /// The next connection; `None` when the listener is broken for good. Running out of descriptors passes.
 pub(super) async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     for _ in 0..100 {
-        if let Ok((stream, _)) = listener.accept().await {
+        if let Ok((stream, _)) = listener.accept().await
+            && stream.set_nodelay(true).is_ok()
+        {
             return Some(stream);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -39,7 +39,11 @@ pub(super) async fn accept(listener: &TcpListener) -> Option<TcpStream> {
 }
 
 /// Opens a port of a script's own.
-pub(super) async fn open(how: Listen, scripted: Arc<Scripted>) -> io::Result<SocketAddr> {
+pub(super) async fn open(
+    how: Listen,
+    tls: Option<TlsAcceptor>,
+    scripted: Arc<Scripted>,
+) -> io::Result<SocketAddr> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
     let address = socket.local_addr()?;
@@ -61,7 +65,10 @@ pub(super) async fn open(how: Listen, scripted: Arc<Scripted>) -> io::Result<Soc
                 until_stopped(stopped).await;
             })
         }
-        _ => tokio::spawn(accept_own(socket.listen(1024)?, how, scripted.clone())),
+        _ => {
+            let listener = socket.listen(1024)?;
+            tokio::spawn(accept_own(listener, how, tls, scripted.clone()))
+        }
     };
     lock(&scripted.tasks).push(task.abort_handle());
     Ok(address)
@@ -84,29 +91,37 @@ async fn fill(address: SocketAddr) -> Vec<TcpStream> {
     held
 }
 
-async fn accept_own(listener: TcpListener, how: Listen, scripted: Arc<Scripted>) {
+async fn accept_own(
+    listener: TcpListener,
+    how: Listen,
+    tls: Option<TlsAcceptor>,
+    scripted: Arc<Scripted>,
+) {
     let mut hanging = Vec::new();
     while let Some(stream) = accept(&listener).await {
         let number = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
         scripted.change(|seen| seen.log.connections.push(number));
         match how {
             Listen::AcceptClose => drop(stream),
-            Listen::AcceptReset => reset(stream),
+            Listen::AcceptReset => Wire::Plain(stream).reset(),
             Listen::AcceptHang => hanging.push(stream),
             _ => {
-                tokio::spawn(connection::serve(
-                    stream,
-                    number,
-                    Target::Own(scripted.clone()),
-                ));
+                let (tls, scripted) = (tls.clone(), scripted.clone());
+                tokio::spawn(async move {
+                    let wire = match tls {
+                        None => Wire::Plain(stream),
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => Wire::Encrypted(Box::new(stream)),
+                            Err(_) => return,
+                        },
+                    };
+                    match how {
+                        Listen::H2 => h2::serve(wire, number, scripted).await,
+                        Listen::Redis => redis::serve(wire, number, scripted).await,
+                        _ => connection::serve(wire, number, Target::Own(scripted)).await,
+                    }
+                });
             }
         }
     }
-}
-
-/// Closes with RST instead of FIN.
-pub(super) fn reset(stream: TcpStream) {
-    // If the option cannot be set the connection is closed all the same; the client sees FIN instead of RST.
-    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-    drop(stream);
 }

@@ -1,13 +1,17 @@
 //! The scripted upstream: one port for control, one shared by all scripts, and ports of their own for those that ask.
 //!
-//! HTTP/1.1 is written by hand on plain sockets, because a library would put right what a script wants wrong. Another
-//! protocol is another module beside `http1` with its own accept loop over the same `Scripted` state and log.
+//! HTTP/1.1, HTTP/2 and Redis' protocol are written by hand on plain sockets, because a library would put right what a
+//! script wants wrong. Each protocol is a module over the same `Scripted` state and log.
 
 mod connection;
 mod control;
+mod h2;
+mod hpack;
 mod http1;
 mod listen;
 mod log;
+mod redis;
+mod wire;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -85,23 +89,35 @@ impl State {
         lock(&self.scripts).get(id).cloned()
     }
 
-    /// Registers a script and returns its id and base URL.
-    async fn register(&self, value: Value) -> Result<(String, String), String> {
+    /// Registers a script and returns what it is known by: `{"id", "base_url", "authority"}`.
+    async fn register(&self, value: Value) -> Result<Value, String> {
         let script = Script::parse(value)?;
         let id = format!("s{}", self.next_script.fetch_add(1, Ordering::Relaxed));
         let listen = script.listen;
+        let protocol: &[u8] = match listen {
+            Listen::H2 => b"h2",
+            _ => b"http/1.1",
+        };
+        let identity = script
+            .tls
+            .as_ref()
+            .map(|tls| wire::identity(tls, protocol))
+            .transpose()?;
         let scripted = Arc::new(Scripted::new(script));
         let base_url = match listen {
             Listen::Shared => format!("http://{}/{id}", self.shared),
             own => {
-                let address = listen::open(own, scripted.clone())
+                let acceptor = identity.as_ref().map(|identity| identity.acceptor.clone());
+                let scheme = if acceptor.is_some() { "https" } else { "http" };
+                let address = listen::open(own, acceptor, scripted.clone())
                     .await
                     .map_err(|e| format!("cannot listen: {e}"))?;
-                format!("http://{address}")
+                format!("{scheme}://{address}")
             }
         };
         lock(&self.scripts).insert(id.clone(), scripted);
-        Ok((id, base_url))
+        let authority = identity.map(|identity| identity.authority);
+        Ok(json!({"id": id, "base_url": base_url, "authority": authority}))
     }
 
     fn remove(&self, id: &str) -> bool {
@@ -130,6 +146,9 @@ struct Scripted {
 #[derive(Debug, Default)]
 struct Seen {
     used: Vec<u64>,
+    /// Of a Redis: what it keeps, and how often each command came.
+    kept: HashMap<Vec<u8>, Vec<u8>>,
+    commands: HashMap<String, usize>,
     log: Log,
 }
 
@@ -139,7 +158,7 @@ impl Scripted {
             scale: script.time_scale.unwrap_or(1.0),
             seen: Mutex::new(Seen {
                 used: vec![0; script.responses.len()],
-                log: Log::default(),
+                ..Seen::default()
             }),
             script,
             started: Instant::now(),

@@ -20,7 +20,7 @@ use crate::call::key::Key;
 use crate::client::{Config, Secret};
 use crate::error::Result;
 use crate::observe::{Recorder, TierStats};
-use crate::retry::{Clock, Random, ScaledClock, SeededRandom, SystemClock};
+use crate::retry::{Clock, Random, SeededRandom};
 use crate::types::{CacheTier, TraceStep};
 
 /// Most bytes of answers on their way to the tiers, in KiB; what comes on top is not kept there.
@@ -123,11 +123,7 @@ impl Tiers {
     }
 
     fn new(config: &Config) -> Result<Self> {
-        let clock: Arc<dyn Clock> = match config.testing.time_scale {
-            Some(factor) => Arc::new(ScaledClock::new(factor)),
-            None => Arc::new(SystemClock::new()),
-        };
-        Self::on(config, clock)
+        Self::on(config, config.testing.clock())
     }
 
     pub(crate) fn on(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
@@ -367,7 +363,8 @@ fn identity(config: &Config) -> [u8; 32] {
         hasher.update(&Secret::fingerprint(secret));
     }
     let shown: (&Option<RedisCache>, &Option<DiskCache>) = (&cache.redis, &cache.disk);
-    let rest = (shown, config.testing.time_scale, &config.tls);
+    let time = (config.testing.time_scale, config.testing.wall_jump);
+    let rest = (shown, time, &config.tls);
     hasher.update(&serde_json::to_vec(&rest).unwrap_or_default());
     *hasher.finalize().as_bytes()
 }

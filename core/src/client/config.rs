@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::ledger::UsageConfig;
 use super::secret::Secret;
+pub use super::testing::{Testing, WallJump};
 use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
 use crate::call::{fallback, validate};
@@ -478,23 +479,6 @@ pub struct Egress {
     pub checked: bool,
     /// Further hosts that may have private addresses: those a vendor's name resolves to in your own network, for example.
     pub private_hosts: Vec<String>,
-}
-
-/// For tests: time runs faster and chance is repeatable. Nobody should set this in production.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct Testing {
-    /// How many times faster every time-out and wait runs.
-    pub time_scale: Option<u32>,
-    /// Seed of the random source.
-    pub seed: Option<u64>,
-}
-
-impl Testing {
-    fn is_off(&self) -> bool {
-        self.time_scale.is_none() && self.seed.is_none()
-    }
 }
 
 impl Config {

@@ -16,6 +16,7 @@ pub mod presets;
 mod renew;
 pub(crate) mod route;
 mod secret;
+mod testing;
 mod tokens;
 
 use std::pin::pin;
@@ -45,8 +46,7 @@ use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Counters, NearMisses, Stats};
 use crate::retry::{
-    Backoff, Breaker, Clock, QuotaSettings, Random, RetryPolicy, RetryQuota, ScaledClock,
-    SeededRandom, SystemClock,
+    Backoff, Breaker, Clock, QuotaSettings, Random, RetryPolicy, RetryQuota, SeededRandom,
 };
 use crate::tokens::{Calibration, Encoding};
 use crate::transport::grpc::{GrpcConfig, GrpcRoad};
@@ -153,10 +153,7 @@ impl Core {
 
 /// The clock and the random source a configuration asks for.
 pub(crate) fn time_and_chance(config: &Config) -> (Arc<dyn Clock>, Arc<dyn Random>) {
-    let clock: Arc<dyn Clock> = match config.testing.time_scale {
-        Some(factor) => Arc::new(ScaledClock::new(factor)),
-        None => Arc::new(SystemClock::new()),
-    };
+    let clock = config.testing.clock();
     let random: Arc<dyn Random> = match config.testing.seed {
         Some(seed) => Arc::new(SeededRandom::new(seed)),
         None => Arc::new(SeededRandom::from_os()),
@@ -175,6 +172,7 @@ fn road(endpoint: &str, config: &Config, proxies: Option<&Arc<Proxies>>) -> Resu
             max_receive_bytes: usize::try_from(config.limits.max_grpc_message_bytes)
                 .unwrap_or(usize::MAX),
             proxies: proxies.cloned(),
+            hanging_hosts: config.testing.hanging_hosts.clone().into(),
             ..GrpcConfig::default()
         },
     )

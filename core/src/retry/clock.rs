@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use crate::client::config::WallJump;
+
 /// A pending sleep; dropping it ends it.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -65,6 +67,7 @@ pub struct ScaledClock {
     start: Instant,
     wall: SystemTime,
     factor: u32,
+    jump: Option<WallJump>,
 }
 
 impl ScaledClock {
@@ -75,7 +78,15 @@ impl ScaledClock {
             start: Instant::now(),
             wall: SystemTime::now(),
             factor: factor.max(1),
+            jump: None,
         }
+    }
+
+    /// The same, with a wall clock that is put while it runs.
+    #[must_use]
+    pub fn jumping(mut self, jump: Option<WallJump>) -> Self {
+        self.jump = jump;
+        self
     }
 }
 
@@ -85,7 +96,20 @@ impl Clock for ScaledClock {
     }
 
     fn wall(&self) -> SystemTime {
-        self.wall.checked_add(self.now()).unwrap_or(self.wall)
+        let now = self.now();
+        let shown = self.wall.checked_add(now).unwrap_or(self.wall);
+        match self.jump {
+            Some(jump) if now >= Duration::from_millis(jump.at_ms) => {
+                let by = Duration::from_millis(jump.by_ms.unsigned_abs());
+                let put = if jump.by_ms < 0 {
+                    shown.checked_sub(by)
+                } else {
+                    shown.checked_add(by)
+                };
+                put.unwrap_or(shown)
+            }
+            _ => shown,
+        }
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
@@ -128,6 +152,28 @@ mod tests {
                 .duration_since(wall)
                 .is_ok_and(|passed| passed >= Duration::from_secs(60))
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_is_put_leaves_the_clock_of_waits_alone() {
+        for by_ms in [86_400_000, -86_400_000] {
+            let jump = WallJump { at_ms: 1000, by_ms };
+            let clock = ScaledClock::new(1).jumping(Some(jump));
+            let (now, wall) = (clock.now(), clock.wall());
+            clock.sleep(Duration::from_secs(2)).await;
+            let passed = clock.now().saturating_sub(now);
+            assert!((2000..2010).contains(&passed.as_millis()), "{passed:?}");
+            let seen = match clock.wall().duration_since(wall) {
+                Ok(later) => i128::try_from(later.as_millis()).unwrap(),
+                Err(earlier) => -i128::try_from(earlier.duration().as_millis()).unwrap(),
+            };
+            assert!((seen - i128::from(by_ms) - 2000).abs() < 100, "{seen}");
+        }
+        let far = WallJump {
+            at_ms: 0,
+            by_ms: i64::MIN,
+        };
+        let _ = ScaledClock::new(1).jumping(Some(far)).wall();
     }
 
     #[test]

@@ -101,31 +101,36 @@ impl Connector {
     pub(crate) fn fixed(
         tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
         proxies: Option<Arc<Proxies>>,
+        names: Names,
         limit: Duration,
     ) -> Self {
-        Self::new(Security::Fixed(tls), proxies, None, limit)
+        Self::new(Security::Fixed(tls), proxies, names, limit)
     }
 
     /// For HTTP/1.1 and HTTP/2 to any server, as its address says.
     pub(crate) fn by_scheme(
         make: MakeTls,
         proxies: Option<Arc<Proxies>>,
-        egress: Option<Egress>,
+        names: Names,
         limit: Duration,
     ) -> Self {
         let made = OnceLock::new();
-        Self::new(Security::ByScheme { make, made }, proxies, egress, limit)
+        Self::new(Security::ByScheme { make, made }, proxies, names, limit)
     }
 
     fn new(
         security: Security,
         proxies: Option<Arc<Proxies>>,
-        egress: Option<Egress>,
+        names: Names,
         limit: Duration,
     ) -> Self {
-        let egress = egress.map(Arc::new);
+        let egress = names.egress.map(Arc::new);
+        let hanging = names.hanging;
         let tcp = |egress| {
-            let mut tcp = HttpConnector::new_with_resolver(Resolver { egress });
+            let mut tcp = HttpConnector::new_with_resolver(Resolver {
+                egress,
+                hanging: hanging.clone(),
+            });
             tcp.enforce_http(false);
             tcp.set_nodelay(true);
             // Finds dead peers below HTTP/2, whose own pings many servers answer with `too_many_pings`.
@@ -403,10 +408,19 @@ fn is_tls(cause: &(dyn StdError + 'static)) -> bool {
     cause.is::<rustls::Error>()
 }
 
+/// How names are looked up.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) egress: Option<Egress>,
+    /// Names that get no answer, for tests.
+    pub(crate) hanging: Arc<[String]>,
+}
+
 /// The system's resolver, with an error that can be told from others.
 #[derive(Clone)]
 struct Resolver {
     egress: Option<Arc<Egress>>,
+    hanging: Arc<[String]>,
 }
 
 impl Service<Name> for Resolver {
@@ -420,7 +434,11 @@ impl Service<Name> for Resolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let egress = self.egress.clone();
+        let hangs = self.hanging.iter().any(|host| host == name.as_str());
         Box::pin(async move {
+            if hangs {
+                return std::future::pending().await;
+            }
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             let mut found: Vec<_> = found
                 .map_err(|error| ConnectFault::new("dns", error))?

@@ -24,7 +24,7 @@ use tower_http::decompression::Decompression;
 use tower_service::Service;
 use url::Url;
 
-use super::connect::{ConnectFault, Connector};
+use super::connect::{ConnectFault, Connector, Names};
 use super::egress::Egress;
 use super::proxy::Proxies;
 use super::timer::IdleTimer;
@@ -133,7 +133,10 @@ impl Http {
         let connector = Connector::by_scheme(
             tls::lazily(config)?,
             Proxies::new(config)?,
-            Egress::new(config),
+            Names {
+                egress: Egress::new(config),
+                hanging: config.testing.hanging_hosts.clone().into(),
+            },
             Duration::from_millis(config.timeouts.connect_ms) / scale,
         );
         let client = Client::builder(TokioExecutor::new())

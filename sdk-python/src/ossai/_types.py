@@ -285,7 +285,7 @@ class ConfigKeywords(TypedDict, total=False):
     tls: Mapping[str, Any]
     proxy: Mapping[str, Any]
     trace: bool
-    testing: Mapping[str, int]
+    testing: Mapping[str, Any]
 
 
 class CatalogKeywords(TypedDict, total=False):

@@ -34,7 +34,7 @@ use super::convert::{
 };
 use super::proxy::Proxies;
 use crate::error::{Error, ErrorKind};
-use crate::transport::connect::Connector;
+use crate::transport::connect::{Connector, Names};
 use crate::types::{
     CallOptions, Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse, Health,
     HealthStatus, ModelInfo, StreamEvent,
@@ -65,6 +65,8 @@ pub struct GrpcConfig {
     pub max_send_bytes: usize,
     /// Largest message taken. Embeddings get 16 KiB more for each vector asked for.
     pub max_receive_bytes: usize,
+    /// Names whose look-up never ends, for tests.
+    pub hanging_hosts: Arc<[String]>,
     /// Time between HTTP/2 pings. Servers commonly refuse more than one in 5 minutes.
     pub keepalive: Duration,
 }
@@ -79,6 +81,7 @@ impl Default for GrpcConfig {
             stream_idle_timeout: Duration::from_secs(20),
             max_send_bytes: 20 * 1024 * 1024,
             max_receive_bytes: 4 * 1024 * 1024,
+            hanging_hosts: Arc::default(),
             keepalive: Duration::from_secs(301),
         }
     }
@@ -169,7 +172,12 @@ impl GrpcRoad {
             .http2_keep_alive_interval(config.keepalive)
             .keep_alive_timeout(Duration::from_secs(20))
             .keep_alive_while_idle(true);
-        let connector = Connector::fixed(tls, config.proxies.clone(), config.connect_timeout);
+        let names = Names {
+            egress: None,
+            hanging: config.hanging_hosts.clone(),
+        };
+        let connector =
+            Connector::fixed(tls, config.proxies.clone(), names, config.connect_timeout);
         Ok(Self(Arc::new(Inner {
             target,
             config,
