@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -219,6 +220,38 @@ def test_a_stream_that_is_dropped_or_closed_ends_its_span(host: Host, upstream: 
         next(stream)
         del stream
     assert len(host.spans()) == 2
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        None,
+        7,
+        {},
+        {"model": 7, "messages": 7, "stop": 7, "response_format": None},
+        {"model": "x", "messages": [None], "stop": [1]},
+    ],
+)
+def test_requests_that_are_wrong_are_told_and_refused_as_ever(host: Host, request_: Any) -> None:
+    with ossai.Client(environment=False, telemetry={"content": True}) as client:
+        for call in (client.complete, client.embed, lambda request: client.stream(request).finish()):
+            with pytest.raises(ossai.InvalidRequestError):
+                call(request_)
+    assert len(host.spans()) == 3
+
+
+def test_requests_that_are_objects_are_told_and_sent_as_ever(host: Host) -> None:
+    @dataclass
+    class Question:
+        model: str
+        messages: list[dict[str, str]]
+        temperature: float
+
+    question = Question("local/extract", [{"role": "user", "content": str(LOCAL["messages"])}], 0.5)
+    with ossai.Client(environment=False) as client:
+        assert client.complete(question).text
+    [span] = host.spans()
+    assert (span.name, span.attributes["gen_ai.request.temperature"]) == ("chat extract", 0.5)
 
 
 def test_nothing_is_told_when_the_settings_say_so_and_mistakes_in_them_are_named(host: Host) -> None:

@@ -171,10 +171,10 @@ export class Client implements AsyncDisposable {
   }
 
   /** Asks for a completion and waits for the whole answer. An answer out of memory does not wait for the event loop. */
-  async complete(request: CompletionRequest, options?: CallOptions): Promise<Completion> {
+  complete(request: CompletionRequest, options?: CallOptions): Promise<Completion> {
     const watch = this.#telemetry?.watch("complete", request);
-    if (watch !== undefined) return this.#watched(watch, options, (given) => this.#complete(request, given));
-    return this.#complete(request, options);
+    if (watch === undefined) return this.#complete(request, options);
+    return this.#watched(watch, options, (given) => this.#complete(request, given));
   }
 
   async #complete(request: CompletionRequest, options?: CallOptions): Promise<Completion> {
@@ -211,10 +211,10 @@ export class Client implements AsyncDisposable {
   }
 
   /** Turns texts into vectors, in the order of the inputs. */
-  async embed(request: EmbeddingRequest, options?: CallOptions): Promise<EmbeddingResponse> {
+  embed(request: EmbeddingRequest, options?: CallOptions): Promise<EmbeddingResponse> {
     const watch = this.#telemetry?.watch("embed", request);
-    if (watch !== undefined) return this.#watched(watch, options, (given) => this.#embed(request, given));
-    return this.#embed(request, options);
+    if (watch === undefined) return this.#embed(request, options);
+    return this.#watched(watch, options, (given) => this.#embed(request, given));
   }
 
   async #embed(request: EmbeddingRequest, options?: CallOptions): Promise<EmbeddingResponse> {

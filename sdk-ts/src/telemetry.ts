@@ -80,7 +80,8 @@ function asked(request: Request, op: Op): Attributes {
     else if (typeof value === "bigint") attributes[name] = Number(value);
   }
   const { stop, response_format } = request;
-  if (stop !== undefined) attributes["gen_ai.request.stop_sequences"] = typeof stop === "string" ? [stop] : [...stop];
+  if (typeof stop === "string") attributes["gen_ai.request.stop_sequences"] = [stop];
+  else if (Array.isArray(stop)) attributes["gen_ai.request.stop_sequences"] = stop.filter((one) => typeof one === "string");
   if (response_format?.type !== undefined) attributes["gen_ai.output.type"] = response_format.type === "text" ? "text" : "json";
   if (op === "stream") attributes["gen_ai.request.stream"] = true;
   return attributes;

@@ -119,6 +119,16 @@ test("an abort is an error of type cancelled; a stream that is left early is non
   assert.equal(left.ended, true);
 });
 
+test("requests that are wrong in every way are told and refused as ever", async (t) => {
+  const client = open(t, { environment: false, telemetry: { content: true } });
+  for (const request of [undefined, null, 7, {}, { model: 7, messages: 7, stop: 7, response_format: null, seed: {} }, { model: "x", messages: [null], stop: [1] }]) {
+    await assert.rejects(client.complete(request), { code: "invalid_request" });
+    await assert.rejects(client.embed(request), { code: "invalid_request" });
+    await assert.rejects(client.stream(request).final(), { code: "invalid_request" });
+  }
+  assert.equal(spans.getFinishedSpans().length, 18);
+});
+
 test("nothing is told when the settings say so; a mistake in them is named", async (t) => {
   const client = open(t, { environment: false, telemetry: false });
   await client.complete(LOCAL);

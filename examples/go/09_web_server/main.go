@@ -1,5 +1,5 @@
-// A web server that streams answers as they are written. The request's context is the call's: a reader who leaves ends the call
-// upstream, and a slow one holds it back.
+// A web server that streams answers to browsers as server-sent events. The request's context is the call's: a reader who leaves
+// ends the call upstream, and a slow one holds it back.
 //
 //	go run ./09_web_server -listen 127.0.0.1:8080
 //	curl -N 'http://127.0.0.1:8080/?q=What+bounds+a+cache%3F'
@@ -10,6 +10,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -27,14 +28,6 @@ import (
 	"github.com/ossai-dev/ossai-go"
 )
 
-// statuses are those of errors a visitor may hear of; all others are ours.
-var statuses = map[ossai.ErrorKind]int{
-	ossai.ErrInvalidRequest: http.StatusBadRequest,
-	ossai.ErrRateLimited:    http.StatusTooManyRequests,
-	ossai.ErrOverloaded:     http.StatusServiceUnavailable,
-	ossai.ErrTimeout:        http.StatusGatewayTimeout,
-}
-
 func answer(client *ossai.Client, model string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		stream := client.Stream(r.Context(), ossai.CompletionRequest{
@@ -45,18 +38,26 @@ func answer(client *ossai.Client, model string) http.HandlerFunc {
 			},
 		}, ossai.WithTags(map[string]string{"route": r.URL.Path}))
 		defer stream.Close()
-		begun := false
-		for text, err := range stream.Text() {
-			var failure *ossai.Error
-			if errors.As(err, &failure) {
-				if !begun {
-					http.Error(w, string(failure.Kind), cmp.Or(statuses[failure.Kind], http.StatusBadGateway))
-				}
+		w.Header().Set("content-type", "text/event-stream")
+		w.Header().Set("cache-control", "no-cache")
+		send := func(kind string, data any) {
+			text, err := json.Marshal(data)
+			if err != nil {
 				return
 			}
-			begun = true
-			io.WriteString(w, text)
+			fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, text)
 			http.NewResponseController(w).Flush()
+		}
+		for text, err := range stream.Text() {
+			var failure *ossai.Error
+			if errors.As(err, &failure) { // the response has begun: the reader hears it as an event
+				send("error", failure.Kind)
+				return
+			}
+			send("text", text)
+		}
+		if done := stream.Completion(); done != nil {
+			send("done", map[string]uint64{"output_tokens": done.Usage.OutputTokens})
 		}
 	}
 }
@@ -78,7 +79,7 @@ func main() {
 	}
 	go server.Serve(listener)
 	address := "http://" + listener.Addr().String()
-	fmt.Println("listening")
+	fmt.Println("listening", address)
 
 	if *listen == "" {
 		response, err := http.Get(address + "/?q=" + url.QueryEscape("What bounds a cache?"))

@@ -67,8 +67,8 @@ def arguments(request: Any, keywords: Any, own: frozenset[str] = OPTIONS) -> tup
             request = keywords
         elif keywords:
             request = {**mapping("request", request), **keywords}
-        if type(request.get("messages")) is str:
-            request = {**request, "messages": [{"role": "user", "content": request["messages"]}]}
+        if isinstance(request, Mapping) and type(cast("Mapping[str, Any]", request).get("messages")) is str:
+            request = {**cast("Mapping[str, Any]", request), "messages": [{"role": "user", "content": request["messages"]}]}
     if type(request) is dict and request.get("tools"):
         tools: Any = cast("dict[str, Any]", request)["tools"]
         if not all(type(one) is dict for one in tools):

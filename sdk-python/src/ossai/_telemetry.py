@@ -80,8 +80,10 @@ def _asked(read: Callable[[str], Any], op: str) -> dict[str, Any]:
         if isinstance(value, (int, float, str)) and not isinstance(value, bool):
             attributes[name] = value
     stop, form = read("stop"), read("response_format")
-    if stop:
-        attributes["gen_ai.request.stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
+    if isinstance(stop, str):
+        attributes["gen_ai.request.stop_sequences"] = [stop]
+    elif isinstance(stop, (list, tuple)):
+        attributes["gen_ai.request.stop_sequences"] = [one for one in cast("list[Any]", stop) if isinstance(one, str)]
     kind = None if form is None else _field(form, "type")
     if kind is not None:
         attributes["gen_ai.output.type"] = "text" if kind == "text" else "json"
