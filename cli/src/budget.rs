@@ -198,7 +198,7 @@ async fn show(global: &Global, folder: Option<&Path>) -> Result<(), Failure> {
         let listed = answer.get("budgets").and_then(Value::as_array);
         listed.cloned().unwrap_or_default()
     } else {
-        if config.budgets.ledger.is_none() {
+        if config.budgets.ledger.is_none() && config.budgets.postgres.is_none() {
             // Where `ossai serve` keeps them, unless its configuration says otherwise.
             let store = data_dir(folder)?.join("ossai.db");
             config.budgets.ledger = store.exists().then_some(store);

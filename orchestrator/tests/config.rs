@@ -212,3 +212,43 @@ fn keys_in_a_configuration_cannot_be_printed() {
     assert!(!format!("{config:?}").contains("canary"));
     assert!(!serde_json::to_string(&config).unwrap().contains("canary"));
 }
+
+#[test]
+fn a_database_of_budgets_is_a_secret_and_is_not_spoken_to_in_the_clear_over_a_network() {
+    let with = |place: &str, more: &str| {
+        let limit = r#"{"window": "day", "nano_usd": 5}"#;
+        let json = format!(
+            r#"{{"client": {{"budgets": {{"postgres": "{place}", "limits": [{limit}]{more}}}}}}}"#
+        );
+        load(&json, &[])
+    };
+    let near = "postgres://ossai:hunter2@127.0.0.1:5432/ossai?sslmode=disable";
+    let far = "postgres://ossai:hunter2@db.example/ossai";
+    for place in [
+        near,
+        far,
+        "host=/run/postgresql user=ossai password=hunter2",
+    ] {
+        let config = with(place, "").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));
+    }
+    for (place, more) in [
+        (
+            "postgres://ossai:hunter2@db.example/ossai?sslmode=disable",
+            "",
+        ),
+        (
+            "postgres://ossai:hunter2@10.0.0.1/ossai?sslmode=disable",
+            "",
+        ),
+        ("user=hunter2", ""),
+        ("hunter2://db.example", ""),
+        (near, r#", "ledger": "budgets.db""#),
+    ] {
+        let errors = with(place, more).unwrap_err();
+        let (field, message) = &errors[0];
+        assert_eq!((errors.len(), &**field), (1, "client.budgets.postgres"));
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}

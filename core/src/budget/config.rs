@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::client::Secret;
 use crate::error::{Error, Result};
 
 /// Largest limit: more is a mistake, and sums stay far from the end of their integers.
@@ -22,6 +23,10 @@ pub struct Budgets {
     /// The file of the ledger (SQLite), for several processes of one machine and for what must outlive one; absent means
     /// this client's memory.
     pub ledger: Option<PathBuf>,
+    /// The ledger in PostgreSQL, for processes of many machines: `postgres://user:password@host/database`. Not beside `ledger`;
+    /// builds without the feature `postgres` (those of other languages) refuse it.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub postgres: Option<Secret>,
     /// How long what a process holds stays held after it was last heard of, in milliseconds; then its calls are charged
     /// with their input estimate. A living process says so every third of it.
     pub lease_ms: u64,
@@ -32,6 +37,7 @@ impl Default for Budgets {
         Self {
             limits: Vec::new(),
             ledger: None,
+            postgres: None,
             lease_ms: 60_000,
         }
     }
@@ -160,6 +166,12 @@ impl Budgets {
             return Err(Error::invalid(
                 "config.budgets.lease_ms",
                 "expected 15,000 to 86,400,000",
+            ));
+        }
+        if self.ledger.is_some() && self.postgres.is_some() {
+            return Err(Error::invalid(
+                "config.budgets.postgres",
+                "expected one of `ledger` and `postgres`",
             ));
         }
         if self.limits.len() > MOST_BUDGETS {

@@ -8,11 +8,15 @@
 mod account;
 pub mod config;
 mod held;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod kept;
 mod ledger;
 mod memory;
 #[cfg(all(test, ossai_loom))]
 mod models;
 mod outputs;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(all(test, not(ossai_loom)))]
@@ -364,27 +368,47 @@ pub(crate) fn wall_ms(clock: &dyn Clock) -> i64 {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 fn open(config: &Config, clock: &Arc<dyn Clock>, random: &dyn Random) -> Result<Arc<dyn Ledger>> {
-    let Some(path) = &config.budgets.ledger else {
+    let budgets = &config.budgets;
+    let lacks = |field: &str, feature: &str| {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("this build keeps no budgets there: it is without the feature `{feature}`"),
+        )
+        .with(|fields| fields.field = Some(format!("config.budgets.{field}")))
+    };
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    let keep = |place| -> Arc<dyn Ledger> {
+        Arc::new(kept::Kept::new(kept::Settings {
+            place,
+            clock: Arc::clone(clock),
+            lease: Duration::from_millis(budgets.lease_ms),
+            scale: config.testing.time_scale.unwrap_or(1).max(1),
+            owner: i64::from_le_bytes(random.next_u64().to_le_bytes()),
+        }))
+    };
+    if let Some(place) = &budgets.postgres {
+        #[cfg(feature = "postgres")]
+        {
+            let database = postgres::Database::new(place, config)?;
+            return Ok(keep(kept::Place::Database(Box::new(database))));
+        }
+        #[cfg(not(feature = "postgres"))]
+        {
+            let _ = place;
+            return Err(lacks("postgres", "postgres"));
+        }
+    }
+    let Some(path) = &budgets.ledger else {
         return Ok(Arc::new(memory::Memory::new()));
     };
     #[cfg(feature = "sqlite")]
     {
-        let scale = config.testing.time_scale.unwrap_or(1).max(1);
-        Ok(Arc::new(sqlite::Sqlite::new(sqlite::Settings {
-            path: path.clone(),
-            clock: Arc::clone(clock),
-            lease: Duration::from_millis(config.budgets.lease_ms),
-            scale,
-            owner: i64::from_le_bytes(random.next_u64().to_le_bytes()),
-        })))
+        let _ = lacks;
+        Ok(keep(kept::Place::File(path.clone())))
     }
     #[cfg(not(feature = "sqlite"))]
     {
         let _ = (path, clock, random);
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            "this build keeps budgets in memory only: it is without the feature `sqlite`",
-        )
-        .with(|fields| fields.field = Some("config.budgets.ledger".into())))
+        Err(lacks("ledger", "sqlite"))
     }
 }

@@ -67,8 +67,8 @@ static IDS: AtomicU64 = AtomicU64::new(1);
 #[cfg(feature = "sqlite")]
 fn file(path: PathBuf, clock: &Arc<Put>) -> Arc<dyn Ledger> {
     let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
-    Arc::new(sqlite::Sqlite::new(sqlite::Settings {
-        path,
+    Arc::new(kept::Kept::new(kept::Settings {
+        place: kept::Place::File(path),
         clock,
         lease: Duration::from_secs(60),
         scale: 1,

@@ -300,11 +300,13 @@ impl Server {
 }
 
 /// The configuration of every tenant's client: whoever may call must not reach this machine's own network through it.
-/// What it spends stands in the server's own store, unless it names another file.
+/// What it spends stands in the server's own store, unless it names another place.
 fn behind(config: &ServeConfig, store: &Store) -> ossai::Config {
     let mut client = config.client.clone();
     client.egress.checked = true;
-    client.budgets.ledger.get_or_insert_with(|| store.file());
+    if client.budgets.postgres.is_none() {
+        client.budgets.ledger.get_or_insert_with(|| store.file());
+    }
     client
 }
 

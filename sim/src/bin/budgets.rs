@@ -1,12 +1,13 @@
-//! Processes that share one budget in a file, a third of them killed in the middle: the limit holds at every look, every
+//! Processes that share one budget in a file or in PostgreSQL, a third of them killed in the middle: the limit holds at every look, every
 //! hold ends, and the books balance to the nanodollar.
 //!
 //! The parent starts worker processes (itself with `--worker CONFIG`), each with many callers on one client, kills every
 //! third with SIGKILL while they call, and reads the ledger's tables while they run and afterwards. Every call that is
 //! answered costs exactly what it held, so that the budget ends within one call of its limit and never above it.
-//! `--rounds N` (3).
+//! `--rounds N` (3); `--postgres URL` for a database instead of a file; `--callers N` of each worker (40), `--calls N` there is
+//! money for (1000), `--kills 0` to let all live. The first round kills nobody.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,10 +22,6 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 const WORKERS: usize = 9;
-/// Calls of each worker under way at once.
-const CALLERS: usize = 40;
-/// Calls there is money for.
-const CALLS: u64 = 1000;
 const MODEL: &str = "openai/gpt-4o-mini";
 /// How long what a dead worker held stays held.
 const LEASE: Duration = Duration::from_secs(15);
@@ -41,7 +38,7 @@ fn request() -> CompletionRequest {
 async fn work(config: &str) -> Result<(), Failed> {
     let client = Client::new(Config::from_json(&std::fs::read_to_string(config)?)?)?;
     let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
+    for _ in 0..number("callers", 40) {
         let client = client.clone();
         callers.spawn(async move {
             loop {
@@ -77,48 +74,98 @@ struct Books {
     open: u64,
     settled: u64,
     expired: u64,
+    /// Spent, and the sum over the holds.
+    money: (u64, u64),
 }
 
-fn books(path: &Path) -> Result<Books, Failed> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    let one = |sql: &str| -> rusqlite::Result<u64> {
-        connection.query_row(sql, [], |row| {
-            row.get::<_, i64>(0).map(|n| n.unsigned_abs())
-        })
-    };
-    connection.execute_batch("BEGIN")?; // one look at one moment
-    let books = Books {
-        spent: one("SELECT coalesce(sum(spent_tokens), 0) FROM budget_accounts")?,
-        held: one("SELECT coalesce(sum(held_tokens), 0) FROM budget_accounts")?,
-        charged: one("SELECT coalesce(sum(charged_tokens), 0) FROM budget_holds")?,
-        open: one(
-            "SELECT coalesce(sum(tokens), 0) FROM budget_entries e JOIN budget_holds h ON h.id = e.hold WHERE state = 'held'",
-        )?,
-        settled: one("SELECT count(*) FROM budget_holds WHERE state = 'settled'")?,
-        expired: one("SELECT count(*) FROM budget_holds WHERE state = 'expired'")?,
-    };
-    Ok(books)
+/// Where a round's ledger is.
+enum Place {
+    File(PathBuf),
+    /// A database of the round's own.
+    Database(String),
 }
 
-/// The same of money: what is spent, and the sum over the holds.
-fn money(path: &Path) -> Result<(u64, u64), Failed> {
-    let connection = Connection::open(path)?;
-    let one = |sql: &str| -> rusqlite::Result<u64> {
-        connection.query_row(sql, [], |row| {
-            row.get::<_, i64>(0).map(|n| n.unsigned_abs())
+const LOOK: &str = "SELECT
+    (SELECT coalesce(sum(spent_tokens), 0) FROM {}budget_accounts),
+    (SELECT coalesce(sum(held_tokens), 0) FROM {}budget_accounts),
+    (SELECT coalesce(sum(charged_tokens), 0) FROM {}budget_holds),
+    (SELECT coalesce(sum(tokens), 0) FROM {}budget_entries e JOIN {}budget_holds h ON h.id = e.hold WHERE state = 'held'),
+    (SELECT count(*) FROM {}budget_holds WHERE state = 'settled'),
+    (SELECT count(*) FROM {}budget_holds WHERE state = 'expired'),
+    (SELECT coalesce(sum(spent_money), 0) FROM {}budget_accounts),
+    (SELECT coalesce(sum(charged_money), 0) FROM {}budget_holds)";
+
+impl Place {
+    /// All tables at one moment.
+    async fn books(&self) -> Result<Books, Failed> {
+        let numbers: Vec<u64> = match self {
+            Self::File(path) => {
+                let connection = Connection::open(path)?;
+                connection.busy_timeout(Duration::from_secs(5))?;
+                connection.query_row(&LOOK.replace("{}", ""), [], |row| {
+                    (0..8)
+                        .map(|i| row.get::<_, i64>(i).map(i64::unsigned_abs))
+                        .collect()
+                })?
+            }
+            Self::Database(url) => {
+                let client = database(url).await?;
+                let look = LOOK.replace("{}", "ossai_").replace("),\n", ")::text,\n") + "::text";
+                let row = client.query_one(&look, &[]).await?;
+                (0..8)
+                    .map(|i| row.try_get::<_, String>(i)?.parse().map_err(Failed::from))
+                    .collect::<Result<_, Failed>>()?
+            }
+        };
+        let [
+            spent,
+            held,
+            charged,
+            open,
+            settled,
+            expired,
+            spent_money,
+            charged_money,
+        ] = numbers[..]
+        else {
+            return Err("eight numbers were asked for".into());
+        };
+        Ok(Books {
+            spent,
+            held,
+            charged,
+            open,
+            settled,
+            expired,
+            money: (spent_money, charged_money),
         })
-    };
-    Ok((
-        one("SELECT coalesce(sum(spent_money), 0) FROM budget_accounts")?,
-        one("SELECT coalesce(sum(charged_money), 0) FROM budget_holds")?,
-    ))
+    }
+}
+
+async fn database(url: &str) -> Result<tokio_postgres::Client, Failed> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+    tokio::spawn(async move { connection.await.ok() });
+    Ok(client)
+}
+
+/// An empty database beside the one that is named.
+async fn fresh(url: &str, n: u64) -> Result<String, Failed> {
+    let name = format!("round_{}_{n}", std::process::id());
+    let (server, _) = url
+        .rsplit_once('/')
+        .ok_or("expected postgres://host/database")?;
+    database(url)
+        .await?
+        .batch_execute(&format!("CREATE DATABASE {name}"))
+        .await?;
+    Ok(format!("{server}/{name}"))
 }
 
 fn worker(config: &Path) -> Result<Child, Failed> {
     Ok(Command::new(std::env::current_exe()?)
         .arg("--worker")
         .arg(config)
+        .args(["--callers", &number("callers", 40).to_string()])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()?)
@@ -126,19 +173,29 @@ fn worker(config: &Path) -> Result<Child, Failed> {
 
 async fn round(n: u64, kills: bool) -> Result<bool, Failed> {
     let folder = tempfile::tempdir()?;
-    let ledger = folder.path().join("ledger.db");
+    let calls = number("calls", 1000);
+    let (place, setting) = match text("postgres") {
+        None => {
+            let file = folder.path().join("ledger.db");
+            (Place::File(file.clone()), ("ledger", json!(file)))
+        }
+        Some(url) => {
+            let own = fresh(&url, n).await?;
+            (Place::Database(own.clone()), ("postgres", json!(own)))
+        }
+    };
     let upstream = Upstream::start().await?;
     upstream.set_delay(Duration::from_millis(20));
     let mut config: Value = roads::direct(upstream.address(), 1);
     let input = roads::client(&config)?.count(&request())?.tokens;
     let each = input + 5;
-    let limit = each * CALLS;
+    let limit = each * calls;
     upstream.set_usage(input, 5);
     config["budgets"] = json!({
-        "ledger": ledger,
         "lease_ms": u64::try_from(LEASE.as_millis())?,
         "limits": [{"window": "total", "tokens": limit, "nano_usd": 1_000_000_000_000_u64, "reserve": "calibrated"}],
     });
+    config["budgets"][setting.0] = setting.1;
     let path = folder.path().join("config.json");
     std::fs::write(&path, config.to_string())?;
     let began = Instant::now();
@@ -148,23 +205,22 @@ async fn round(n: u64, kills: bool) -> Result<bool, Failed> {
     let mut over = 0;
     let mut looks = 0;
     let mut killed = 0;
-    let mut look = |over: &mut u32| -> Result<Books, Failed> {
-        let seen = books(&ledger)?;
+    let mut look = |seen: &Books| {
         looks += 1;
-        *over += u32::from(
+        over += u32::from(
             seen.spent + seen.held > limit || seen.spent != seen.charged || seen.held != seen.open,
         );
-        Ok(seen)
     };
-    while !ledger.exists() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
     loop {
         tokio::time::sleep(Duration::from_millis(15)).await;
-        let Ok(seen) = look(&mut over) else {
+        let Ok(seen) = place.books().await else {
             // Its tables are being made.
+            if began.elapsed() > Duration::from_secs(60) {
+                return Err(format!("round {n}: there are no tables").into());
+            }
             continue;
         };
+        look(&seen);
         // A third of them, one after the other, spread over the first half of the budget.
         if kills && killed < WORKERS / 3 && seen.spent >= limit * (killed as u64 + 1) / 8 {
             let id = workers[killed]
@@ -188,11 +244,14 @@ async fn round(n: u64, kills: bool) -> Result<bool, Failed> {
         }
     }
     // Who comes after the leases of the dead are over finds what they held charged.
-    tokio::time::sleep(LEASE + Duration::from_millis(200)).await;
+    if kills {
+        tokio::time::sleep(LEASE + Duration::from_millis(200)).await;
+    }
     let last = roads::client(&config)?;
     let states = last.budgets().await?;
-    let end = look(&mut over)?;
-    let (spent, charged) = money(&ledger)?;
+    let end = place.books().await?;
+    look(&end);
+    let (spent, charged) = end.money;
     println!(
         "round {n}: {killed} of {WORKERS} killed, {} settled, {} expired, {} of {limit} tokens spent, {looks} looks, {:.1?}",
         end.settled,
@@ -235,7 +294,7 @@ async fn round(n: u64, kills: bool) -> Result<bool, Failed> {
         );
     } else {
         good &= check(
-            end.settled == CALLS && end.spent == limit,
+            end.settled == calls && end.spent == limit,
             &say("as many calls are admitted as there is money for, exactly"),
         );
     }
@@ -249,7 +308,7 @@ async fn run() -> Result<bool, Failed> {
     }
     let mut good = true;
     for n in 0..number("rounds", 3) {
-        good &= round(n, n > 0).await?;
+        good &= round(n, n > 0 && number("kills", 1) > 0).await?;
     }
     Ok(good)
 }

@@ -1,144 +1,111 @@
 //! The ledger in a file: several processes of one machine, and balances that outlive them all.
-//!
-//! One thread of the process owns the connection and writes whatever has come together in one transaction, so that a
-//! thousand calls at once cost a few syncs of the disk and not a thousand. The guard of a hold only sends a message. A
-//! process that dies leaves its holds behind: its lease runs out, and whoever writes next charges them.
 
 mod books;
-mod writer;
 
-use std::convert::Infallible;
-use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
-use super::account::Account;
-use super::ledger::{Amount, Ask, Balance, Ledger, Refused, Reply};
-use crate::retry::Clock;
-
+use super::kept::{Fault, Keeping, Message, Outcome, Round};
+pub(super) use books::Books;
 #[cfg(test)]
-pub(super) use books::{Books, Ended};
+pub(super) use books::Ended;
+use books::Work;
 
-/// How the ledger of a file is kept.
-pub(crate) struct Settings {
-    pub(crate) path: PathBuf,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) lease: Duration,
-    /// How many times faster than real the clock runs.
-    pub(crate) scale: u32,
-    /// This process, among those that share the file.
-    pub(crate) owner: i64,
+/// The file, opened when it is first needed.
+pub(super) struct File<'a> {
+    path: &'a Path,
+    books: Option<Books>,
 }
 
-/// What the thread is told.
-enum Message {
-    Reserve(Arc<Ask>, oneshot::Sender<Result<(), Refused>>),
-    End(Arc<Ask>, Option<Amount>),
-    List(
-        i64,
-        oneshot::Sender<Result<Vec<(Account, Balance)>, Refused>>,
-    ),
-    Read(Vec<Account>, oneshot::Sender<Result<Vec<Balance>, Refused>>),
-    Flush(oneshot::Sender<()>),
-}
+impl<'a> File<'a> {
+    pub(super) fn new(path: &'a Path) -> Self {
+        Self { path, books: None }
+    }
 
-/// The handle. The thread begins with the first message and ends when the last handle is gone and all is written.
-pub(crate) struct Sqlite {
-    settings: Arc<Settings>,
-    /// Absent where the system gave no thread.
-    thread: OnceLock<Option<Thread>>,
-}
-
-/// The way to the thread, and what ends with it.
-struct Thread {
-    sender: Sender<Message>,
-    over: Mutex<Receiver<Infallible>>,
-}
-
-/// How long the last handle waits for what was said before it.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
-impl std::fmt::Debug for Sqlite {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sqlite")
-            .field("path", &self.settings.path)
-            .finish_non_exhaustive()
+    /// Whether it failed at the very end, where what was in it may be in the file, is told by `doubts`.
+    fn try_keep(&mut self, round: &Round<'_>, doubts: &mut bool) -> rusqlite::Result<Vec<Outcome>> {
+        let books = match &mut self.books {
+            Some(books) => books,
+            none => none.insert(open(self.path)?),
+        };
+        let (owner, now) = (round.owner, round.now);
+        let work = books.begin()?;
+        if let Some(lease) = round.lease {
+            work.renew(owner, now.saturating_add(lease))?;
+            work.reap(now)?;
+        }
+        for (ask, charge) in round.owed {
+            work.end(ask, owner, *charge, now)?;
+        }
+        let outcomes = round
+            .batch
+            .iter()
+            .map(|message| carry_out(&work, message, owner, now))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        *doubts = true;
+        work.commit()?;
+        Ok(outcomes)
     }
 }
 
-impl Sqlite {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self {
-            settings: Arc::new(settings),
-            thread: OnceLock::new(),
+impl Keeping for File<'_> {
+    fn keep(&mut self, round: &Round<'_>) -> Result<Vec<Outcome>, Fault> {
+        let mut doubts = false;
+        self.try_keep(round, &mut doubts).map_err(|error| {
+            if !is_busy(&error) {
+                self.books = None;
+            }
+            Fault {
+                error: error.to_string(),
+                doubts,
+            }
+        })
+    }
+}
+
+fn carry_out(
+    work: &Work<'_>,
+    message: &Message,
+    owner: i64,
+    now: i64,
+) -> rusqlite::Result<Outcome> {
+    Ok(match message {
+        Message::Reserve(ask, _) => Outcome::Reserved(work.reserve(ask, owner, now)?),
+        Message::End(ask, charge) => {
+            work.end(ask, owner, *charge, now)?;
+            Outcome::Nothing
+        }
+        Message::List(now, _) => {
+            work.reap(*now)?;
+            Outcome::Listed(work.list(*now)?)
+        }
+        Message::Read(accounts, _) => Outcome::Read(
+            accounts
+                .iter()
+                .map(|account| work.balance(account))
+                .collect::<rusqlite::Result<_>>()?,
+        ),
+        Message::Flush(_) => Outcome::Nothing,
+    })
+}
+
+/// Opens the file. Processes that do so at the same moment are in each other's way for an instant.
+fn open(path: &Path) -> rusqlite::Result<Books> {
+    let began = Instant::now();
+    loop {
+        match Books::open(path) {
+            Err(error) if is_busy(&error) && began.elapsed() < super::PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            outcome => return outcome,
         }
     }
-
-    /// Hands a message over; one that comes back unheard drops its sender, which its reader sees.
-    fn tell(&self, message: Message) {
-        let thread = self.thread.get_or_init(|| {
-            let (sender, receiver) = mpsc::channel();
-            let (running, over) = mpsc::channel::<Infallible>();
-            let settings = Arc::clone(&self.settings);
-            std::thread::Builder::new()
-                .name("ossai-budgets".into())
-                .spawn(move || {
-                    writer::run(&settings, &receiver);
-                    drop(running);
-                })
-                .ok()
-                .map(|_| Thread {
-                    sender,
-                    over: Mutex::new(over),
-                })
-        });
-        if let Some(thread) = thread {
-            let _ = thread.sender.send(message);
-        }
-    }
-
-    fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Message) -> Reply<T> {
-        let (sender, receiver) = oneshot::channel();
-        self.tell(make(sender));
-        Reply::Later(receiver)
-    }
 }
 
-impl Ledger for Sqlite {
-    fn reserve(&self, ask: &Arc<Ask>) -> Reply<Result<(), Refused>> {
-        self.ask(|reply| Message::Reserve(Arc::clone(ask), reply))
-    }
-
-    fn end(&self, ask: &Arc<Ask>, charge: Option<Amount>) {
-        self.tell(Message::End(Arc::clone(ask), charge));
-    }
-
-    fn list(&self, now: i64) -> Reply<Result<Vec<(Account, Balance)>, Refused>> {
-        self.ask(|reply| Message::List(now, reply))
-    }
-
-    fn read(&self, accounts: Vec<Account>) -> Reply<Result<Vec<Balance>, Refused>> {
-        self.ask(|reply| Message::Read(accounts, reply))
-    }
-
-    fn flush(&self) -> Reply<()> {
-        if self.thread.get().is_none() {
-            return Reply::Now(());
-        }
-        self.ask(Message::Flush)
-    }
-}
-
-impl Drop for Sqlite {
-    fn drop(&mut self) {
-        // A program that ends here would take the last ends with it; a file that does not answer is not waited for long.
-        if let Some(Thread { sender, over }) = self.thread.take().flatten() {
-            drop(sender);
-            let over = over.into_inner().unwrap_or_else(PoisonError::into_inner);
-            let _ = over.recv_timeout(LAST_WORDS);
-        }
-    }
+/// Whether another process has the file.
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+    )
 }

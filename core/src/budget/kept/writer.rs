@@ -5,34 +5,62 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::books::{Books, Work};
-use super::{Message, Settings};
+use super::{Message, Place, Settings};
 use crate::budget::account::Account;
 use crate::budget::ledger::{Amount, Ask, Balance, Refused, Short};
 use crate::budget::wall_ms;
 
 /// Most messages of one transaction.
 const BATCH: usize = 1024;
-/// How long a file that did not answer is left alone.
+/// How long a ledger that did not answer is left alone.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Tries to write what is owed once nobody is left to say anything.
 const LAST_TRIES: u32 = 3;
 /// Most ends that wait for a file that does not answer. A hold whose end is not among them expires with the process.
 const MOST_OWED: usize = 100_000;
 
-/// What a message came to, told once it is in the file.
-enum Outcome {
+/// What a message came to, told once it is kept.
+pub(crate) enum Outcome {
     Reserved(Result<(), Vec<Short>>),
     Listed(Vec<(Account, Balance)>),
     Read(Vec<Balance>),
     Nothing,
 }
 
+/// Ends that could not be written yet, oldest first.
+pub(crate) type Owed = VecDeque<(Arc<Ask>, Option<Amount>)>;
+
+/// What is kept in one go.
+pub(crate) struct Round<'a> {
+    /// This process, and for how long it is heard of by this, in milliseconds; absent while that is not due.
+    pub(crate) owner: i64,
+    pub(crate) lease: Option<i64>,
+    /// Now, by this process' clock, in milliseconds since 1970.
+    pub(crate) now: i64,
+    pub(crate) owed: &'a Owed,
+    pub(crate) batch: &'a [Message],
+}
+
+/// Why a round is not kept.
+pub(crate) struct Fault {
+    pub(crate) error: String,
+    /// It may be, all the same.
+    pub(crate) doubts: bool,
+}
+
+/// Where rounds are kept.
+pub(crate) trait Keeping {
+    /// Keeps a round, whole or not at all, and says what came of each message of its batch.
+    ///
+    /// # Errors
+    /// It does not answer.
+    fn keep(&mut self, round: &Round<'_>) -> Result<Vec<Outcome>, Fault>;
+}
+
 struct Writer<'a> {
     settings: &'a Settings,
-    books: Option<Books>,
-    /// Ends that could not be written yet, oldest first.
-    owed: VecDeque<(Arc<Ask>, Option<Amount>)>,
+    keeping: Box<dyn Keeping + 'a>,
+    owed: Owed,
     /// Holds of this process that are open.
     open: HashSet<u128>,
     /// When the lease was last written, and until when it holds, in milliseconds since 1970.
@@ -47,7 +75,12 @@ struct Writer<'a> {
 pub(super) fn run(settings: &Settings, receiver: &Receiver<Message>) {
     let mut writer = Writer {
         settings,
-        books: None,
+        keeping: match &settings.place {
+            #[cfg(feature = "sqlite")]
+            Place::File(path) => Box::new(crate::budget::sqlite::File::new(path)),
+            #[cfg(feature = "postgres")]
+            Place::Database(database) => Box::new(crate::budget::postgres::Server::new(database)),
+        },
         owed: VecDeque::new(),
         open: HashSet::new(),
         renewed: None,
@@ -106,11 +139,10 @@ impl Writer<'_> {
         self.doubts = false;
         let outcomes = self.try_write(&batch);
         self.fails = outcomes.is_err();
-        if outcomes.as_ref().is_err_and(|error| !is_busy(error)) {
-            self.books = None;
-        }
-        let failed = outcomes.as_ref().err().map(|error| {
-            let error: Arc<dyn std::error::Error + Send + Sync> = Arc::new(Told(error.to_string()));
+        let failed = outcomes.as_ref().err().map(|fault| {
+            self.doubts = fault.doubts;
+            let error: Arc<dyn std::error::Error + Send + Sync> =
+                Arc::new(Told(fault.error.clone()));
             error
         });
         let unavailable = || Refused::Unavailable(failed.clone());
@@ -165,15 +197,10 @@ impl Writer<'_> {
         }
     }
 
-    fn try_write(&mut self, batch: &[Message]) -> rusqlite::Result<Vec<Outcome>> {
+    fn try_write(&mut self, batch: &[Message]) -> Result<Vec<Outcome>, Fault> {
         let settings = self.settings;
         let beat = self.beat();
-        let books = match &mut self.books {
-            Some(books) => books,
-            none => none.insert(open(settings)?),
-        };
         let now = wall_ms(&*settings.clock);
-        let work = books.begin()?;
         // The lease is due while something is held, and before anything is. A machine that slept finds it over by the date.
         let lease = i64::try_from(settings.lease.as_millis()).unwrap_or(i64::MAX);
         let due = self.renewed.is_none_or(|(renewed, until)| {
@@ -184,19 +211,13 @@ impl Writer<'_> {
                 .iter()
                 .any(|message| matches!(message, Message::Reserve(..)));
         let renews = due && holds;
-        if renews {
-            work.renew(settings.owner, now.saturating_add(lease))?;
-            work.reap(now)?;
-        }
-        for (ask, charge) in &self.owed {
-            work.end(ask, settings.owner, *charge, now)?;
-        }
-        let outcomes = batch
-            .iter()
-            .map(|message| carry_out(&work, message, settings.owner, now))
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        self.doubts = true;
-        work.commit()?;
+        let outcomes = self.keeping.keep(&Round {
+            owner: settings.owner,
+            lease: renews.then_some(lease),
+            now,
+            owed: &self.owed,
+            batch,
+        })?;
         if renews {
             self.renewed = Some((Instant::now(), now.saturating_add(lease)));
         }
@@ -205,53 +226,6 @@ impl Writer<'_> {
         }
         Ok(outcomes)
     }
-}
-
-fn carry_out(
-    work: &Work<'_>,
-    message: &Message,
-    owner: i64,
-    now: i64,
-) -> rusqlite::Result<Outcome> {
-    Ok(match message {
-        Message::Reserve(ask, _) => Outcome::Reserved(work.reserve(ask, owner, now)?),
-        Message::End(ask, charge) => {
-            work.end(ask, owner, *charge, now)?;
-            Outcome::Nothing
-        }
-        Message::List(now, _) => {
-            work.reap(*now)?;
-            Outcome::Listed(work.list(*now)?)
-        }
-        Message::Read(accounts, _) => Outcome::Read(
-            accounts
-                .iter()
-                .map(|account| work.balance(account))
-                .collect::<rusqlite::Result<_>>()?,
-        ),
-        Message::Flush(_) => Outcome::Nothing,
-    })
-}
-
-/// Opens the file. Processes that do so at the same moment are in each other's way for an instant.
-fn open(settings: &Settings) -> rusqlite::Result<Books> {
-    let began = Instant::now();
-    loop {
-        match Books::open(&settings.path) {
-            Err(error) if is_busy(&error) && began.elapsed() < crate::budget::PATIENCE => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-/// Whether another process has the file.
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
-    )
 }
 
 /// A database's error, which itself cannot be shared.

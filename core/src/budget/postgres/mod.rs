@@ -1,0 +1,299 @@
+//! The ledger in PostgreSQL: processes of many machines, which share its balances and its clock.
+//!
+//! A batch is one call of a function in the database: one round trip, one transaction. It locks the accounts it touches in
+//! the order of their keys, so writers wait for each other and never in a circle, and it is synced before it is answered.
+
+mod tls;
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Statement};
+
+use super::account::Account;
+use super::kept::{Fault, Keeping, Message, Outcome, Round};
+use super::ledger::{Amount, Ask, Balance, MOST_LISTED};
+use crate::client::{Config, Secret};
+use crate::error::{Error, Result};
+
+const TABLES: &str = include_str!("tables.sql");
+/// How long the database may take for a batch.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most ends of one batch that were said before it.
+const CHUNK: usize = 1000;
+const FIELD: &str = "config.budgets.postgres";
+
+/// Which database, and whom to trust there.
+pub(crate) struct Database {
+    config: tokio_postgres::Config,
+    trust: Config,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// # Errors
+    /// `invalid_request` for a text that is no connection string, and for one that would send a password over a network in
+    /// the clear.
+    pub(crate) fn new(place: &Secret, config: &Config) -> Result<Self> {
+        let wrong = |expected: &str| Error::invalid(FIELD, expected);
+        let mut postgres = tokio_postgres::Config::from_str(place.expose()).map_err(|_| {
+            wrong("expected a connection string: postgres://user:password@host/database")
+        })?;
+        if postgres.get_hosts().is_empty() {
+            return Err(wrong("expected a host"));
+        }
+        let is_near = postgres.get_hosts().iter().all(|host| match host {
+            Host::Tcp(name) => {
+                name == "localhost"
+                    || name
+                        .parse::<std::net::IpAddr>()
+                        .is_ok_and(|address| address.is_loopback())
+            }
+            #[cfg(unix)]
+            Host::Unix(_) => true,
+        });
+        if !is_near {
+            if postgres.get_ssl_mode() == SslMode::Disable {
+                return Err(wrong(
+                    "expected TLS: only this machine's own is spoken to in the clear",
+                ));
+            }
+            postgres.ssl_mode(SslMode::Require);
+        }
+        postgres.connect_timeout(PATIENCE).application_name("ossai");
+        Ok(Self {
+            config: postgres,
+            trust: config.clone(),
+        })
+    }
+}
+
+/// An open connection.
+struct Open {
+    client: Client,
+    work: Statement,
+    reap: Statement,
+}
+
+/// The database, connected to when it is first needed, and anew after it went away.
+pub(super) struct Server<'a> {
+    database: &'a Database,
+    runtime: Option<Runtime>,
+    open: Option<Open>,
+}
+
+impl<'a> Server<'a> {
+    pub(super) fn new(database: &'a Database) -> Self {
+        // Without one every round fails, which is told.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        Self {
+            database,
+            runtime: runtime.ok(),
+            open: None,
+        }
+    }
+}
+
+impl Keeping for Server<'_> {
+    fn keep(&mut self, round: &Round<'_>) -> std::result::Result<Vec<Outcome>, Fault> {
+        let Some(runtime) = &self.runtime else {
+            return Err(Fault {
+                error: "the system gives no event loop".to_owned(),
+                doubts: false,
+            });
+        };
+        let (database, open) = (self.database, &mut self.open);
+        let outcome = runtime.block_on(async {
+            let mut doubts = false;
+            let kept = tokio::time::timeout(PATIENCE, keep(database, open, round, &mut doubts));
+            match kept.await {
+                Ok(Ok(outcomes)) => Ok(outcomes),
+                Ok(Err(error)) => {
+                    // The database said no: then nothing is kept. Else nobody knows.
+                    let said_no = error.as_db_error().is_some();
+                    Err((error.to_string(), doubts && !said_no))
+                }
+                Err(_) => Err(("the database does not answer in time".to_owned(), doubts)),
+            }
+        });
+        outcome.map_err(|(error, doubts)| {
+            self.open = None;
+            Fault { error, doubts }
+        })
+    }
+}
+
+async fn keep(
+    database: &Database,
+    open: &mut Option<Open>,
+    round: &Round<'_>,
+    doubts: &mut bool,
+) -> std::result::Result<Vec<Outcome>, tokio_postgres::Error> {
+    let open = match open {
+        Some(open) if !open.client.is_closed() => open,
+        closed => closed.insert(connect(database).await?),
+    };
+    let lists = |message: &Message| matches!(message, Message::List(..));
+    if round.lease.is_some() || round.batch.iter().any(lists) {
+        open.client.query_one(&open.reap, &[]).await?;
+    }
+    let owed: Vec<Value> = round
+        .owed
+        .iter()
+        .map(|(ask, charge)| end(ask, *charge))
+        .collect();
+    let mut chunks: Vec<&[Value]> = owed.chunks(CHUNK).collect();
+    let last = chunks.pop().unwrap_or_default();
+    for chunk in chunks {
+        // Ending twice is ending once: what breaks off here is said again.
+        let said = json!({"owner": round.owner, "lease": null, "work": chunk}).to_string();
+        open.client.query_one(&open.work, &[&said]).await?;
+    }
+    let mut work = last.to_vec();
+    work.extend(round.batch.iter().map(item));
+    let said = json!({"owner": round.owner, "lease": round.lease, "work": work}).to_string();
+    *doubts = true;
+    let answer: String = open.client.query_one(&open.work, &[&said]).await?.get(0);
+    let answers: Vec<Value> = serde_json::from_str(&answer).unwrap_or_default();
+    let mut answers = answers.into_iter().skip(last.len());
+    Ok(round
+        .batch
+        .iter()
+        .map(|message| outcome(message, answers.next()))
+        .collect())
+}
+
+async fn connect(database: &Database) -> std::result::Result<Open, tokio_postgres::Error> {
+    let (client, connection) = database
+        .config
+        .connect(tls::Maker::new(&database.trust))
+        .await?;
+    // It ends with the client, or with the database.
+    tokio::spawn(async move { connection.await.ok() });
+    client
+        .batch_execute(
+            "SET synchronous_commit = on; SET statement_timeout = 5000; SET lock_timeout = 5000",
+        )
+        .await?;
+    let made = "SELECT to_regprocedure('ossai_budget_1(text)') IS NOT NULL
+        AND to_regprocedure('ossai_budget_reap_1()') IS NOT NULL";
+    // Made by whoever comes first, so that a role that may not make tables can use them.
+    if !client.query_one(made, &[]).await?.get::<_, bool>(0) {
+        client.batch_execute(TABLES).await?;
+    }
+    let work = client.prepare("SELECT ossai_budget_1($1)").await?;
+    let reap = client.prepare("SELECT ossai_budget_reap_1()").await?;
+    Ok(Open { client, work, reap })
+}
+
+fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Texts of PostgreSQL hold every character but one.
+fn escaped(id: &str) -> String {
+    id.replace('\u{1}', "\u{1}1").replace('\0', "\u{1}0")
+}
+
+fn unescaped(id: &str) -> String {
+    id.replace("\u{1}0", "\0").replace("\u{1}1", "\u{1}")
+}
+
+fn entries(ask: &Ask) -> Value {
+    let entries = ask.entries.iter().enumerate().map(|(n, entry)| {
+        let bound = entry.bound.as_ref();
+        json!({
+            "n": n,
+            "a": escaped(&entry.account.id),
+            "p": entry.account.period,
+            "x": entry.ends,
+            "m": int(entry.amount.money),
+            "t": int(entry.amount.tokens),
+            "lm": bound.and_then(|bound| bound.money).map(int),
+            "lt": bound.and_then(|bound| bound.tokens).map(int),
+        })
+    });
+    entries.collect()
+}
+
+fn amount(amount: Amount) -> Value {
+    json!([int(amount.money), int(amount.tokens)])
+}
+
+fn end(ask: &Ask, charge: Option<Amount>) -> Value {
+    json!({"op": "end", "id": format!("{:032x}", ask.id), "input": amount(ask.input), "charge": charge.map(amount), "entries": entries(ask)})
+}
+
+fn item(message: &Message) -> Value {
+    match message {
+        Message::Reserve(ask, _) => {
+            json!({"op": "reserve", "id": format!("{:032x}", ask.id), "input": amount(ask.input), "entries": entries(ask)})
+        }
+        Message::End(ask, charge) => end(ask, *charge),
+        Message::List(now, _) => json!({"op": "list", "now": now, "most": MOST_LISTED}),
+        Message::Read(accounts, _) => {
+            let accounts = accounts.iter().enumerate().map(
+                |(n, account)| json!({"n": n, "a": escaped(&account.id), "p": account.period}),
+            );
+            json!({"op": "read", "accounts": accounts.collect::<Value>()})
+        }
+        Message::Flush(_) => json!({"op": "flush"}),
+    }
+}
+
+/// Four numbers from the one at `at` on.
+fn balance(row: &Value, at: usize) -> Balance {
+    let number = |i: usize| row.get(at + i).and_then(Value::as_u64).unwrap_or(0);
+    Balance {
+        spent: Amount {
+            money: number(0),
+            tokens: number(1),
+        },
+        held: Amount {
+            money: number(2),
+            tokens: number(3),
+        },
+    }
+}
+
+fn outcome(message: &Message, answer: Option<Value>) -> Outcome {
+    let rows = answer.as_ref().and_then(Value::as_array);
+    match message {
+        Message::Reserve(ask, _) => Outcome::Reserved(match rows {
+            None => Ok(()),
+            Some(rows) => {
+                let mut shorts = Vec::new();
+                for (place, (entry, row)) in ask.entries.iter().zip(rows).enumerate() {
+                    entry.check(place, &balance(row, 0), &mut shorts);
+                }
+                Err(shorts)
+            }
+        }),
+        Message::List(..) => {
+            let listed = rows.into_iter().flatten().filter_map(|row| {
+                let account = Account {
+                    id: Arc::from(unescaped(row.get(0)?.as_str()?)),
+                    period: row.get(1)?.as_i64()?,
+                };
+                Some((account, balance(row, 2)))
+            });
+            Outcome::Listed(listed.collect())
+        }
+        Message::Read(..) => {
+            let read = rows.into_iter().flatten().map(|row| balance(row, 0));
+            Outcome::Read(read.collect())
+        }
+        Message::End(..) | Message::Flush(_) => Outcome::Nothing,
+    }
+}
