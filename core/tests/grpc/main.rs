@@ -452,6 +452,7 @@ async fn a_call_that_meets_an_orchestrator_shutting_down_is_tried_again_on_a_new
         testing: ossai::client::config::Testing {
             time_scale: Some(50),
             seed: Some(7),
+            ..ossai::client::config::Testing::default()
         },
         ..ossai::Config::default()
     };
