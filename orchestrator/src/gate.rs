@@ -39,6 +39,7 @@ fn route(path: &str) -> Route {
         "/v1/messages" => ("messages", false),
         "/v1/responses" => ("responses", false),
         "/v1/messages/count_tokens" => ("count_tokens", false),
+        "/v1/responses/input_tokens" => ("input_tokens", false),
         "/v1/models" => ("models", false),
         _ if path.starts_with("/v1/models/") => ("models", false),
         _ if path.starts_with("/ossai/v1/") => ("ossai", false),

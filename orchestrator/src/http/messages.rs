@@ -11,7 +11,7 @@ use ossai::{Error, Result, StreamEvent};
 use serde_json::{Value, json};
 
 use super::own::off_thread;
-use super::{body, check_messages, error, header_options, sse, trailer_headers};
+use super::{beta, body, check_messages, error, header_options, sse, trailer_headers};
 use crate::app::App;
 use crate::call::{Asked, Call, Caller, Trailer};
 use crate::dialect::anthropic;
@@ -37,9 +37,10 @@ async fn run(app: &Arc<App>, caller: Caller, request: Request) -> Result<Respons
         stream,
         names,
     } = anthropic::request::read(body::read(app, request).await?)?;
-    let options = header_options(&headers, &caller, options)?;
+    let mut options = header_options(&headers, &caller, options)?;
     check_messages(app, &request)?;
     request.model = app.full_model_name(&request.model)?;
+    beta::pass_on(&app.config.client, &headers, &request.model, &mut options)?;
     let id = Arc::clone(&caller.request_id);
     let mut call = Call::begin(app, caller, Asked::Chat(&request), &options, stream).await?;
     let client = call.client().clone();

@@ -1,5 +1,6 @@
 //! The routes of the one port: OpenAI's API, Anthropic's, our own, health and metrics, and beside them the gRPC services.
 
+mod beta;
 mod body;
 mod chat;
 mod embeddings;
@@ -40,6 +41,7 @@ pub(crate) fn router(app: &Arc<App>, grpc: Router<Arc<App>>, metrics: bool) -> R
         .route("/readyz", get(health::ready))
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/input_tokens", post(responses::count))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count))

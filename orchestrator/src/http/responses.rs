@@ -1,4 +1,4 @@
-//! `POST /v1/responses`.
+//! `POST /v1/responses` and `POST /v1/responses/input_tokens`.
 
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::BytesMut;
 use ossai::{Error, Result, StreamEvent};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::chat::now;
+use super::own::off_thread;
 use super::{body, check_messages, error, header_options, sse, trailer_headers};
 use crate::app::App;
 use crate::call::{Asked, Call, Caller, Trailer};
@@ -72,6 +73,41 @@ async fn run(
             Err(error)
         }
     }
+}
+
+/// Counted here, as `/ossai/v1/count` does: no provider is asked.
+pub(super) async fn count(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Response {
+    let mut names = Names::default();
+    match counted(&app, &caller, request, &mut names).await {
+        Ok(tokens) => {
+            let answer = json!({ "object": "response.input_tokens", "input_tokens": tokens });
+            body::json(StatusCode::OK, &answer)
+        }
+        Err(error) => error::respond_flat(&names.rename(error)),
+    }
+}
+
+async fn counted(
+    app: &Arc<App>,
+    caller: &Caller,
+    request: Request,
+    names: &mut Names,
+) -> Result<u64> {
+    let ResponsesCall {
+        mut request,
+        names: read,
+        ..
+    } = request::read(body::read(app, request).await?)?;
+    names.clone_from(&read);
+    check_messages(app, &request)?;
+    request.model = app.full_model_name(&request.model)?;
+    let client = app.clients.get(&caller.identity.tenant)?;
+    let count = off_thread(move || client.count(&request)).await?;
+    Ok(count.tokens)
 }
 
 /// The streamed form: every event has its type as its name, and no `[DONE]` follows the last.

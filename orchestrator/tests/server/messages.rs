@@ -312,3 +312,84 @@ async fn models_have_anthropics_form_for_its_clients_and_openais_for_all_others(
         "model"
     );
 }
+
+fn claude() -> String {
+    json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
+        "content": [{"type": "text", "text": "Hello."}], "stop_reason": "end_turn", "stop_sequence": null,
+        "usage": {"input_tokens": 10, "output_tokens": 5},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn betas_reach_anthropics_own_models_behind_the_operators_and_share_no_answer() {
+    let mut upstream = Upstream::start().await;
+    for _ in 0..3 {
+        upstream.then(Act::Answer {
+            status: 200,
+            headers: "content-type: application/json\r\n".into(),
+            body: claude(),
+        });
+    }
+    let address = format!("http://{}/v1", upstream.address);
+    let test = Test::with(Some(&upstream), |config| {
+        let claude = config
+            .client
+            .providers
+            .entry("anthropic".into())
+            .or_default();
+        claude.base_url = Some(address);
+        claude.api_key = Some("sk-ant-test".into());
+        claude
+            .headers
+            .insert("Anthropic-Beta".into(), "own-1".into());
+    })
+    .await;
+    let with = async |model: &str, betas: &[&str]| {
+        let mut request = test.http.post(test.url("/v1/messages"));
+        for beta in betas {
+            request = request.header("anthropic-beta", *beta);
+        }
+        test.send(request.body(ask(model).to_string())).await
+    };
+    let model = "anthropic/claude-sonnet-4-5";
+    let sent = |head: String| {
+        let line = head
+            .lines()
+            .find(|line| line.starts_with("anthropic-beta:"));
+        line.map(str::to_owned)
+    };
+    for (betas, expected) in [
+        (
+            &["files-api-2025-04-14, other", "third"][..],
+            "anthropic-beta: own-1,files-api-2025-04-14,other,third",
+        ),
+        // The answer under betas was not kept for one without them.
+        (&[], "anthropic-beta: own-1"),
+        // Nor is the one without them an answer under betas.
+        (&["other"], "anthropic-beta: own-1,other"),
+    ] {
+        let answer = with(model, betas).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(sent(upstream.request().await.0).as_deref(), Some(expected));
+    }
+    assert_eq!(with(model, &[]).await.header("x-ossai-cache"), "hit");
+    let other = with("openai/gpt-4o-mini", &["other"]).await;
+    assert_eq!(other.status, 200, "{}", other.text);
+    assert_eq!(
+        sent(upstream.request().await.0),
+        None,
+        "it means nothing there"
+    );
+    let many = vec!["b"; 33].join(",");
+    for wrong in ["two words", "a;b", many.as_str()] {
+        let refused = with(model, &[wrong]).await;
+        assert_eq!(refused.status, 400, "{wrong}");
+        let message = refused.error()["message"].clone();
+        assert!(
+            message.as_str().unwrap().starts_with("anthropic-beta: "),
+            "{message}"
+        );
+    }
+}

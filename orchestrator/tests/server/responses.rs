@@ -230,3 +230,25 @@ async fn a_silent_stream_shows_signs_of_life() {
         assert_eq!(response.chunk().await.unwrap().unwrap(), ": ping\n\n");
     }
 }
+
+#[tokio::test]
+async fn tokens_of_a_request_are_counted_without_asking_anyone() {
+    let test = Test::start(None).await;
+    let count = async |body: &Value| test.post("/v1/responses/input_tokens", body).await;
+    let mut body = question("openai/gpt-4o-mini");
+    let answer = count(&body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()["object"], "response.input_tokens");
+    let few = answer.json()["input_tokens"].as_u64().unwrap();
+    body["instructions"] = "Answer in one word.".into();
+    let more = count(&body).await.json()["input_tokens"].as_u64().unwrap();
+    assert!((10..60).contains(&few) && more > few, "{few} {more}");
+    body["input"] = 1.into();
+    let refused = count(&body).await;
+    assert_eq!(
+        (refused.status, &refused.error()["param"]),
+        (400, &json!("input"))
+    );
+    body["previous_response_id"] = "r".into();
+    assert_eq!(count(&body).await.status, 400);
+}
