@@ -7,11 +7,12 @@ mod tls;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
 
 use super::account::Account;
@@ -25,6 +26,10 @@ const TABLES: &str = include_str!("tables.sql");
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most ends of one batch that were said before it.
 const CHUNK: usize = 1000;
+/// How long a connection may be quiet before it is asked whether it still stands.
+const QUIET: Duration = Duration::from_millis(500);
+/// Between two tries to connect.
+const PAUSE: Duration = Duration::from_millis(100);
 const FIELD: &str = "config.budgets.postgres";
 
 /// Which database, and whom to trust there.
@@ -82,6 +87,7 @@ struct Open {
     client: Client,
     work: Statement,
     reap: Statement,
+    used: Instant,
 }
 
 /// The database, connected to when it is first needed, and anew after it went away.
@@ -140,12 +146,20 @@ async fn keep(
     round: &Round<'_>,
     doubts: &mut bool,
 ) -> std::result::Result<Vec<Outcome>, tokio_postgres::Error> {
+    if let Some(quiet) = open
+        && quiet.used.elapsed() >= QUIET
+        && quiet.client.simple_query("").await.is_err()
+    {
+        // It went away while nobody asked it anything.
+        *open = None;
+    }
     let open = match open {
-        Some(open) if !open.client.is_closed() => open,
-        closed => closed.insert(connect(database).await?),
+        Some(open) => open,
+        none => none.insert(connected(database).await?),
     };
+    open.used = Instant::now();
     let lists = |message: &Message| matches!(message, Message::List(..));
-    if round.lease.is_some() || round.batch.iter().any(lists) {
+    if round.batch.iter().any(lists) {
         open.client.query_one(&open.reap, &[]).await?;
     }
     let owed: Vec<Value> = round
@@ -165,6 +179,10 @@ async fn keep(
     let said = json!({"owner": round.owner, "lease": round.lease, "work": work}).to_string();
     *doubts = true;
     let answer: String = open.client.query_one(&open.work, &[&said]).await?.get(0);
+    if round.lease.is_some() {
+        // It lives, so its own holds are not among those of the dead. What fails now is done by the next.
+        let _ = open.client.query_one(&open.reap, &[]).await;
+    }
     let answers: Vec<Value> = serde_json::from_str(&answer).unwrap_or_default();
     let mut answers = answers.into_iter().skip(last.len());
     Ok(round
@@ -172,6 +190,22 @@ async fn keep(
         .iter()
         .map(|message| outcome(message, answers.next()))
         .collect())
+}
+
+/// Connects, and tries again while the database is away: it may be starting. The caller's patience ends it.
+async fn connected(database: &Database) -> std::result::Result<Open, tokio_postgres::Error> {
+    loop {
+        match connect(database).await {
+            Err(error)
+                if error
+                    .code()
+                    .is_none_or(|code| *code == SqlState::CANNOT_CONNECT_NOW) =>
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 async fn connect(database: &Database) -> std::result::Result<Open, tokio_postgres::Error> {
@@ -194,7 +228,12 @@ async fn connect(database: &Database) -> std::result::Result<Open, tokio_postgre
     }
     let work = client.prepare("SELECT ossai_budget_1($1)").await?;
     let reap = client.prepare("SELECT ossai_budget_reap_1()").await?;
-    Ok(Open { client, work, reap })
+    Ok(Open {
+        client,
+        work,
+        reap,
+        used: Instant::now(),
+    })
 }
 
 fn int(n: u64) -> i64 {
@@ -268,7 +307,11 @@ fn balance(row: &Value, at: usize) -> Balance {
 }
 
 fn outcome(message: &Message, answer: Option<Value>) -> Outcome {
-    let rows = answer.as_ref().and_then(Value::as_array);
+    // Without an answer nothing is known, which is not what an empty one says.
+    let Some(answer) = answer else {
+        return Outcome::Nothing;
+    };
+    let rows = answer.as_array();
     match message {
         Message::Reserve(ask, _) => Outcome::Reserved(match rows {
             None => Ok(()),
