@@ -28,6 +28,12 @@ need_rust() {
   need cc gcc
 }
 
+# build ARGUMENT…: `cargo build` of a part of the workspace. `ci/test` has built the whole before and says so (OSSAI_BUILT): every
+# selection of packages has features of its own, and would compile most of it once more.
+build() {
+  [ -n "${OSSAI_BUILT:-}" ] || (cd "$ROOT" && cargo build --quiet "$@")
+}
+
 # need_go: a Go of at least 1.24, the machine's own or one in the cache, by Go's own toolchain mechanism or Debian's package.
 need_go() {
   local have
