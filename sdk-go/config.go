@@ -223,6 +223,9 @@ type Budgets struct {
 	Limits []Budget `json:"limits"`
 	// Ledger is a file (SQLite) that processes of one machine share; absent means the client's memory.
 	Ledger string `json:"ledger"`
+	// Postgres is the ledger of many machines, `postgres://user:password@host/database`, in place of Ledger. The library of
+	// this module has no client for it and refuses it: an orchestrator keeps such a ledger.
+	Postgres string `json:"postgres"`
 	// Lease is how long what a process holds stays held after it was last heard of; at least 15 s.
 	Lease time.Duration `json:"lease_ms"`
 }

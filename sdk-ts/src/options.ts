@@ -78,8 +78,8 @@ export interface ClientOptions {
     maxStreamLogBytes?: number;
     maxInFlight?: number;
   };
-  /** What calls may cost. Over an orchestrator its budgets hold and these do not. */
-  budgets?: { limits?: readonly Budget[]; ledger?: string | null; leaseMs?: number };
+  /** What calls may cost. Over an orchestrator its budgets hold and these do not; `postgres` is for orchestrators, and refused here. */
+  budgets?: { limits?: readonly Budget[]; ledger?: string | null; postgres?: string | null; leaseMs?: number };
   /** A file (SQLite) that keeps a record of every direct call; off without `ledger`. 0 days keep records for ever. */
   usage?: { ledger?: string | null; retentionDays?: number };
   /** A file whose prices replace or add to the built-in table. */

@@ -268,7 +268,8 @@ class ConfigKeywords(TypedDict, total=False):
     cache: Mapping[str, Any]
     coalesce: Literal["deterministic", "all", "off"]
     limits: Mapping[str, int]
-    #: What calls may cost, by tenant, key, user, model and tag: ``limits``, ``ledger``, ``lease_ms``.
+    #: What calls may cost, by tenant, key, user, model and tag: ``limits``, ``ledger``, ``lease_ms``
+    #: (``postgres`` is for orchestrators, and refused here).
     budgets: Mapping[str, Any]
     #: A file (SQLite) that keeps a record of every direct call; off without ``ledger``: ``ledger``, ``retention_days``.
     usage: Mapping[str, Any]

@@ -60,6 +60,21 @@ fn is_unprocessed(error: &h2::Error) -> bool {
             || error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
+/// Whether no further call can be made on the connection, though it may not know that itself yet: what is sent again at once
+/// needs another one.
+pub(super) fn is_the_connections_end(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(h2::Error::is_go_away)
+            || error.downcast_ref().is_some_and(hyper::Error::is_canceled)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// The time of a call that was sent ran out.
 pub(super) fn timed_out() -> Error {
     Error::timeout("first_byte", "total").with(|fields| fields.billed = Billed::Maybe)

@@ -460,7 +460,7 @@ impl GrpcRoad {
     ) -> Result<T, Error> {
         let answer = unary(limit, request, call).await;
         if let Err(error) = &answer
-            && error.kind() == ErrorKind::ShuttingDown
+            && (error.kind() == ErrorKind::ShuttingDown || fault::is_the_connections_end(error))
         {
             self.leave(channel);
         }
