@@ -105,6 +105,22 @@ pub struct Fields {
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
+/// The text with what is no character to see escaped: names out of a request or a configuration may have line breaks.
+fn on_one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 impl Error {
     /// An error of `kind`; the message must hold neither prompts nor keys.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -136,8 +152,9 @@ impl Error {
 
     /// `invalid_request` for the field at `path`, saying what was expected there.
     pub fn invalid(path: impl Into<String>, expected: impl fmt::Display) -> Self {
-        let path = path.into();
-        let mut error = Self::new(ErrorKind::InvalidRequest, format!("{path}: {expected}"));
+        let path = on_one_line(path.into());
+        let message = on_one_line(format!("{path}: {expected}"));
+        let mut error = Self::new(ErrorKind::InvalidRequest, message);
         error.0.field = Some(path);
         error
     }
