@@ -87,6 +87,25 @@ fn the_order_of_a_schemas_properties_is_kept() {
 }
 
 #[test]
+fn fields_unknown_here_keep_their_order() {
+    let text = concat!(
+        r#"{"model":"p/m","messages":[{"role":"user","content":[{"type":"text","text":"t","z":1,"a":2,"m":3}]}],"#,
+        r#""tools":[{"name":"f","z":1,"a":2,"m":3}]}"#
+    );
+    let request: CompletionRequest = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&request).unwrap(), text);
+    // The type stands first, where a removal that swaps would put the last field.
+    let typed = text.replace(r#"{"name""#, r#"{"type":"function","name""#);
+    assert_eq!(
+        serde_json::from_str::<CompletionRequest>(&typed).unwrap(),
+        request
+    );
+    let body = encode(Api::OpenAiChat, &request).unwrap().body;
+    let sent = String::from_utf8(body.to_vec()).unwrap();
+    assert_eq!(sent.matches(r#""z":1,"a":2,"m":3"#).count(), 2, "{sent}");
+}
+
+#[test]
 fn more_than_one_answer_is_refused_by_name() {
     for (api, n) in APIS
         .into_iter()

@@ -39,7 +39,7 @@ fn model(value: Value) -> Option<ModelInfo> {
     let Value::Object(mut extra) = value else {
         return None;
     };
-    let Some(Value::String(id)) = extra.remove("id") else {
+    let Some(Value::String(id)) = extra.shift_remove("id") else {
         return None;
     };
     let created = extra.get("created").and_then(integer).filter(|at| *at > 0);
@@ -50,7 +50,7 @@ fn model(value: Value) -> Option<ModelInfo> {
     extra.retain(|name, value| {
         !value.is_null() && !matches!(name.as_str(), "object" | "type" | "created")
     });
-    let owned_by = match extra.remove("owned_by") {
+    let owned_by = match extra.shift_remove("owned_by") {
         Some(Value::String(owner)) => Some(owner),
         _ => None,
     };

@@ -64,7 +64,7 @@ fn schema_of<T: JsonSchema>(output: bool) -> Value {
         .into_root_schema_for::<T>()
         .to_value();
     if let Some(schema) = schema.as_object_mut() {
-        schema.remove("$schema");
+        schema.shift_remove("$schema");
     }
     schema
 }

@@ -125,7 +125,7 @@ impl Part {
 
 fn typed<T: serde::de::DeserializeOwned>(mut value: Value) -> Result<T, serde_json::Error> {
     if let Some(object) = value.as_object_mut() {
-        object.remove("type");
+        object.shift_remove("type");
     }
     serde_json::from_value(value)
 }

@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for Tool {
         match value.get("type").and_then(Value::as_str) {
             None | Some("function") => {
                 if let Some(object) = value.as_object_mut() {
-                    object.remove("type");
+                    object.shift_remove("type");
                 }
                 serde_json::from_value(value)
                     .map(Self::Function)

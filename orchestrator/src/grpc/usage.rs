@@ -12,35 +12,30 @@ use crate::call::Caller;
 use crate::http::{lately, off_thread, page_size, page_token, usage_page, watch};
 
 /// What every request says of the calls it means.
-struct Meant<'a> {
-    caller: &'a Caller,
-    since: Option<&'a Timestamp>,
-    until: Option<&'a Timestamp>,
+fn meant(
+    caller: &Caller,
+    since: Option<&Timestamp>,
+    until: Option<&Timestamp>,
     filter: Option<pb::UsageFilter>,
-}
-
-impl Meant<'_> {
-    fn filter(self) -> Result<UsageFilter> {
-        let time =
-            |field, time: Option<&Timestamp>| time.map(|time| millis(field, time)).transpose();
-        let filter = self.filter.unwrap_or_default();
-        let some = |text: String| (!text.is_empty()).then_some(text);
-        Ok(UsageFilter {
-            tenant: Some(self.caller.identity.tenant.to_string()),
-            since: time("since", self.since)?,
-            until: time("until", self.until)?,
-            model: some(filter.model),
-            provider: some(filter.provider),
-            key_id: some(filter.key),
-            user: some(filter.user),
-            operation: some(filter.operation),
-            outcome: some(filter.outcome),
-            tag: some(filter.tag)
-                .map(|tag| UsageFilter::read_tag("filter.tag", &tag))
-                .transpose()?,
-            ..UsageFilter::default()
-        })
-    }
+) -> Result<UsageFilter> {
+    let time = |field, time: Option<&Timestamp>| time.map(|time| millis(field, time)).transpose();
+    let filter = filter.unwrap_or_default();
+    let some = |text: String| (!text.is_empty()).then_some(text);
+    Ok(UsageFilter {
+        tenant: Some(caller.identity.tenant.to_string()),
+        since: time("since", since)?,
+        until: time("until", until)?,
+        model: some(filter.model),
+        provider: some(filter.provider),
+        key_id: some(filter.key),
+        user: some(filter.user),
+        operation: some(filter.operation),
+        outcome: some(filter.outcome),
+        tag: some(filter.tag)
+            .map(|tag| UsageFilter::read_tag("filter.tag", &tag))
+            .transpose()?,
+        ..UsageFilter::default()
+    })
 }
 
 fn groups(words: &[String]) -> Result<Vec<GroupBy>> {
@@ -72,13 +67,8 @@ impl UsageService for Desk {
         let (caller, _, message) = enter(request)?;
         let run = async {
             let size = at_most("page_size", message.page_size)?;
-            let filter = Meant {
-                caller: &caller,
-                since: message.since.as_ref(),
-                until: message.until.as_ref(),
-                filter: message.filter,
-            }
-            .filter()?;
+            let (since, until) = (message.since.as_ref(), message.until.as_ref());
+            let filter = meant(&caller, since, until, message.filter)?;
             let groups = groups(&message.group_by)?;
             let most = at_most("top", message.top)?;
             if message.top > 0 {
@@ -111,13 +101,8 @@ impl UsageService for Desk {
         let run = async {
             let size = at_most("page_size", message.page_size)?;
             let after = page_token(&message.page_token)?;
-            let filter = Meant {
-                caller: &caller,
-                since: message.since.as_ref(),
-                until: message.until.as_ref(),
-                filter: message.filter,
-            }
-            .filter()?;
+            let (since, until) = (message.since.as_ref(), message.until.as_ref());
+            let filter = meant(&caller, since, until, message.filter)?;
             let mut rows = self
                 .ledger(move |ledger| ledger.records(&filter, after, size + 1))
                 .await?;
@@ -139,13 +124,8 @@ impl UsageService for Desk {
         let (caller, _, message) = enter(request)?;
         let run = async {
             let most = at_most("top", message.top)?;
-            let filter = Meant {
-                caller: &caller,
-                since: message.since.as_ref(),
-                until: message.until.as_ref(),
-                filter: message.filter,
-            }
-            .filter()?;
+            let (since, until) = (message.since.as_ref(), message.until.as_ref());
+            let filter = meant(&caller, since, until, message.filter)?;
             let filter = lately(filter);
             let groups = groups(&message.group_by)?;
             let trend = self
@@ -177,13 +157,8 @@ impl UsageService for Desk {
         let (caller, _, message) = enter(request)?;
         let run = async {
             let most = at_most("top", message.top)?;
-            let filter = Meant {
-                caller: &caller,
-                since: message.since.as_ref(),
-                until: message.until.as_ref(),
-                filter: message.filter,
-            }
-            .filter()?;
+            let (since, until) = (message.since.as_ref(), message.until.as_ref());
+            let filter = meant(&caller, since, until, message.filter)?;
             let filter = lately(filter);
             let groups = groups(&message.group_by)?;
             let watch = watch(
