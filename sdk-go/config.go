@@ -315,6 +315,8 @@ type Testing struct {
 	WallJump *WallJump `json:"wall_jump"`
 	// HangingHosts are hosts whose names are asked for without ever an answer.
 	HangingHosts []string `json:"hanging_hosts"`
+	// Panics is how many of the client's first tries meet a bug of the library's own.
+	Panics int `json:"panics"`
 }
 
 // WallJump is when and by how much the wall clock is put; a negative By is back.

@@ -61,6 +61,9 @@ pub struct Case {
     /// Further clients, each opened when the one before has closed: JSON merge patches over the configuration.
     #[serde(default)]
     pub reopen: Vec<Value>,
+    /// Further clients, opened beside the first and with its orchestrator: merge patches likewise.
+    #[serde(default)]
+    pub beside: Vec<Value>,
     /// Settings of the orchestrator, on its road.
     #[serde(default = "empty_object")]
     pub serve: Value,
@@ -150,7 +153,7 @@ pub struct Call {
     /// Tools with scripted handlers.
     #[serde(default)]
     pub tools: Option<Tools>,
-    /// Which client makes it: 0 is the first, others are those of `reopen`.
+    /// Which client makes it: 0 is the first, others are those of `reopen` or `beside`.
     #[serde(default)]
     pub client: usize,
     /// When it starts.
@@ -244,6 +247,9 @@ impl Case {
         if self.promise.is_empty() || self.rules.is_empty() || self.roads.is_empty() {
             return Err("promise, rules and roads must not be empty".into());
         }
+        if !self.reopen.is_empty() && !self.beside.is_empty() {
+            return Err("expected `reopen` or `beside`, not both".into());
+        }
         if self.time_scale == 0 {
             return Err("time_scale: expected at least 1".into());
         }
@@ -267,13 +273,16 @@ impl Case {
                     .check()
                     .map_err(|e| format!("calls[{i}].tools: {e}"))?;
             }
-            if call.client > self.reopen.len() || i > 0 && call.client < self.calls[i - 1].client {
+            let backwards = i > 0 && call.client < self.calls[i - 1].client;
+            if call.client > self.reopen.len() + self.beside.len()
+                || backwards && !self.reopen.is_empty()
+            {
                 return Err(format!(
-                    "calls[{i}].client: expected a client of `reopen`, in their order"
+                    "calls[{i}].client: expected a client of `reopen`, in their order, or of `beside`"
                 ));
             }
             if let Some(start) = &call.start {
-                let with = |other: &Call| other.client == call.client;
+                let with = |other: &Call| self.reopen.is_empty() || other.client == call.client;
                 start
                     .check(&|id| {
                         self.calls[..i]

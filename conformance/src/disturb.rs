@@ -1,4 +1,5 @@
-//! What befalls a client between two calls: its files damaged, its ledger locked, its orchestrator restarted, itself closed.
+//! What befalls a client between two calls: its files damaged, its ledger locked, its orchestrator restarted, itself closed, another
+//! process killed.
 
 use std::fs;
 use std::io;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A disturbance; exactly one of `files`, `lock`, `orchestrator` and `client`.
+/// A disturbance; exactly one of `files`, `lock`, `orchestrator`, `client` and `killed`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Disturbance {
@@ -24,6 +25,8 @@ pub struct Disturbance {
     pub orchestrator: Option<Orchestrator>,
     /// `close`: it is closed as a program would close it.
     pub client: Option<Closing>,
+    /// Another process streams this request with the client's configuration and is killed (SIGKILL) after its first event.
+    pub killed: Option<Value>,
 }
 
 /// How files are damaged.
@@ -76,9 +79,10 @@ impl Disturbance {
             parsed.lock.is_some(),
             parsed.orchestrator.is_some(),
             parsed.client.is_some(),
+            parsed.killed.is_some(),
         ];
         if ways.iter().filter(|way| **way).count() != 1 {
-            return Err("expected exactly one of files, lock, orchestrator, client".into());
+            return Err("expected exactly one of files, lock, orchestrator, client, killed".into());
         }
         if parsed.files.is_some() != parsed.how.is_some() {
             return Err("files and how belong together".into());
@@ -204,6 +208,7 @@ mod tests {
             json!({"lock": "@folder/l.db", "ms": 1}),
             json!({"orchestrator": "restart"}),
             json!({"client": "close"}),
+            json!({"killed": {"model": "openai/m"}}),
         ] {
             assert!(Disturbance::parse(&good).is_ok(), "{good}");
         }

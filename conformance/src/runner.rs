@@ -53,6 +53,13 @@ pub trait Driver: Send + Sync {
 
     /// Opens one; an error is the error's fields.
     fn open(&self, setup: Setup) -> impl Future<Output = Result<Self::Client, Value>> + Send;
+
+    /// Opens another one beside `first`, on the orchestrator's road with the same orchestrator.
+    fn open_beside(
+        &self,
+        first: &Self::Client,
+        setup: Setup,
+    ) -> impl Future<Output = Result<Self::Client, Value>> + Send;
 }
 
 /// A client under test.
@@ -201,35 +208,41 @@ async fn attempt<D: Driver>(
         .given(&case.files)
         .map_err(|e| format!("files: {e}"))?;
     let main = registered.get("main").map(|main| main.id.clone());
-    let nothing = json!({});
-    let mut calls = serde_json::Map::new();
-    for (number, patch) in std::iter::once(&nothing).chain(&case.reopen).enumerate() {
+    let setup = |patch: &Value| {
         let mut config = case.config.clone();
         crate::expand::merge(&mut config, patch);
-        let config = folder
-            .given_to(&config)
-            .map_err(|e| format!("config: {e}"))?;
-        let serve = case.serve.clone();
-        match driver
-            .open(Setup {
+        let config = folder.given_to(&config);
+        config
+            .map_err(|e| format!("config: {e}"))
+            .map(|config| Setup {
                 road,
                 config,
-                serve,
+                serve: case.serve.clone(),
             })
-            .await
-        {
-            Err(error) => {
-                put(&mut trace, "open", json!({"error": error}));
-                break;
+    };
+    let nothing = json!({});
+    let mut calls = serde_json::Map::new();
+    'clients: for (number, patch) in std::iter::once(&nothing).chain(&case.reopen).enumerate() {
+        let mut clients: Vec<Arc<D::Client>> = Vec::new();
+        for patch in std::iter::once(patch).chain(&case.beside) {
+            let setup = setup(patch)?;
+            let opened = match clients.first() {
+                None => driver.open(setup).await,
+                Some(first) => driver.open_beside(first.as_ref(), setup).await,
+            };
+            match opened {
+                Ok(client) => clients.push(Arc::new(client)),
+                Err(error) => {
+                    put(&mut trace, "open", json!({"error": error}));
+                    break 'clients;
+                }
             }
-            Ok(client) => {
-                let client = Arc::new(client);
-                calls.extend(
-                    run_calls(&case, number, &client, upstream, main.clone(), &folder).await?,
-                );
-                put(&mut trace, "stats", client.stats().await);
-                client.close().await;
-            }
+        }
+        calls.extend(run_calls(&case, number, &clients, upstream, main.clone(), &folder).await?);
+        // The first one last: the orchestrator of all is its own.
+        for client in clients.iter().rev() {
+            put(&mut trace, "stats", client.stats().await);
+            client.close().await;
         }
     }
     put(&mut trace, "calls", Value::Object(calls));
@@ -253,11 +266,12 @@ fn put(object: &mut Value, key: &str, value: Value) {
     }
 }
 
-/// Runs the calls of one of a case's clients, each when its `start` says, and returns their traces by name.
+/// Runs the calls of clients that are open at once, `first` being the number of the first of them, each when its `start`
+/// says, and returns their traces by name.
 async fn run_calls<C: Client + 'static>(
     case: &Case,
-    number: usize,
-    client: &Arc<C>,
+    first: usize,
+    clients: &[Arc<C>],
     upstream: &Upstream,
     main: Option<String>,
     folder: &Folder,
@@ -265,9 +279,12 @@ async fn run_calls<C: Client + 'static>(
     let mut slots: Vec<(String, String, Arc<Shared>)> = Vec::new();
     let begun = Instant::now();
     let mut running = Vec::new();
-    let calls = case.calls.iter().filter(|call| call.client == number);
     let mut last: Option<&str> = None;
-    for call in calls {
+    for call in &case.calls {
+        let own = call.client.checked_sub(first);
+        let Some(client) = own.and_then(|own| clients.get(own)) else {
+            continue;
+        };
         let before: Vec<Arc<Shared>> = match (&call.start, last) {
             (None, Some(last)) => of(&slots, last),
             (Some(start), _) => [&start.with, &start.after, &start.of]

@@ -28,6 +28,10 @@ impl Driver for Raw {
             None => Err(json!({"kind": "invalid_request", "message": "base_url"})),
         }
     }
+
+    async fn open_beside(&self, _: &Self::Client, setup: Setup) -> Result<Self::Client, Value> {
+        self.open(setup).await
+    }
 }
 
 impl Client for RawClient {

@@ -22,6 +22,10 @@ impl Driver for Stuck {
     async fn open(&self, _: Setup) -> Result<Self, Value> {
         Ok(self.clone())
     }
+
+    async fn open_beside(&self, _: &Self, _: Setup) -> Result<Self, Value> {
+        Ok(self.clone())
+    }
 }
 
 impl Client for Stuck {

@@ -127,3 +127,19 @@ async fn a_stream_outlives_its_client_and_leaves_nothing() {
     assert!(watch.close(Duration::from_secs(1)).await);
     assert_eq!(watch.stats().flights_in_flight, 0);
 }
+
+#[tokio::test]
+async fn a_task_whose_calls_are_refused_at_once_lets_others_run() {
+    let client = client();
+    let other = tokio::spawn(async {});
+    for _ in 0..10_000 {
+        if other.is_finished() {
+            return;
+        }
+        let request = CompletionRequest::new("no provider", "Hello");
+        assert!(client.complete(request).await.is_err());
+        let request = CompletionRequest::new("no provider", "Hello");
+        assert!(client.stream(request).await.is_err());
+    }
+    panic!("nobody else had a turn in 20,000 calls");
+}

@@ -91,7 +91,7 @@ export interface ClientOptions {
   /** Whether answers and errors tell why they came out as they did. */
   trace?: boolean;
   /** For tests only. */
-  testing?: { timeScale?: number; seed?: number; wallJump?: { atMs: number; byMs: number }; hangingHosts?: readonly string[] };
+  testing?: { timeScale?: number; seed?: number; wallJump?: { atMs: number; byMs: number }; hangingHosts?: readonly string[]; panics?: number };
 }
 
 /** Recorded answers of providers, in a file: the same in every language. */

@@ -6,6 +6,7 @@
 
 mod adapter;
 mod compare;
+mod killed;
 mod roads;
 mod tools;
 
@@ -58,6 +59,15 @@ impl Both {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments
+        .first()
+        .is_some_and(|first| first == killed::ARGUMENT)
+    {
+        if let Err(error) = killed::run().await {
+            println!("{error}");
+        }
+        return ExitCode::FAILURE;
+    }
     let option = |name: &str| {
         arguments
             .iter()

@@ -1,5 +1,6 @@
 //! Opens the clients of a case, for either road, and makes its calls.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +8,12 @@ use conformance::case::{Op, Road};
 use conformance::disturb::Disturbance;
 use conformance::expand::merge;
 use conformance::runner::{Client, Driver, EventSink, Invocation, Setup};
+use futures_util::{Stream, StreamExt};
 use ossai::client::config::without_value;
 use ossai::{
     CallOptions, CompletionRequest, Config, EmbeddingRequest, Error, EstimateOptions, StreamEvent,
 };
-use ossai_orchestrator::{ServeConfig, Server};
+use ossai_orchestrator::{ServeConfig, Server, Store};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,7 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use crate::adapter::Adapter;
-use crate::tools;
+use crate::{killed, tools};
 
 /// Opens clients, on the orchestrator's road each with an orchestrator of its own in front of it.
 pub(crate) struct Roads {
@@ -34,6 +36,7 @@ pub(crate) enum Caller {
 
 pub(crate) struct Open {
     caller: Caller,
+    config: Value,
     server: Mutex<Option<Serving>>,
 }
 
@@ -41,6 +44,8 @@ pub(crate) struct Open {
 struct Serving {
     server: Server,
     told: Value,
+    /// A key of each tenant that its settings name.
+    keys: BTreeMap<String, String>,
     _folder: TempDir,
 }
 
@@ -88,67 +93,129 @@ impl Roads {
     }
 }
 
-impl Driver for Roads {
-    type Client = Open;
+/// What of a case's configuration the orchestrator has, and what its client.
+fn behind_and_before(config: &Value) -> (Value, Value) {
+    let (mut behind, mut before) = (config.clone(), config.clone());
+    if let (Some(behind), Some(before)) = (behind.as_object_mut(), before.as_object_mut()) {
+        for name in ["endpoint", "api_key", "tenant"] {
+            behind.remove(name);
+        }
+        // It is the orchestrator that asks providers.
+        before.remove("cassette");
+        let past_it = before.get("fallback").and_then(|f| f.get("direct"));
+        if past_it != Some(&json!(true)) {
+            before.remove("providers");
+        }
+        if let Some(fallback) = behind.get_mut("fallback").and_then(Value::as_object_mut) {
+            fallback.remove("endpoints");
+        }
+    }
+    (behind, before)
+}
 
-    async fn open(&self, setup: Setup) -> Result<Open, Value> {
-        if setup.road == Road::Direct {
-            return Ok(Open {
-                caller: self.caller(&setup.config).await?,
-                server: Mutex::new(None),
-            });
-        }
-        // A configuration that is wrong is so on either road, whoever reads it.
-        let text = setup
-            .config
-            .to_string()
-            .replace("@orchestrator", "localhost:1");
-        let written = serde_json::from_str(&text).unwrap_or_default();
-        if let Caller::There(adapter, client) = self.caller(&written).await? {
-            adapter.tell(client, "close").await?;
-        }
-        let broken =
-            |e: &dyn std::fmt::Display| json!({"kind": "internal", "message": e.to_string()});
-        let folder = tempfile::tempdir().map_err(|e| broken(&e))?;
-        let mut behind = setup.config.clone();
-        let mut before = setup.config.clone();
-        if let (Some(behind), Some(before)) = (behind.as_object_mut(), before.as_object_mut()) {
-            for name in ["endpoint", "api_key", "tenant"] {
-                behind.remove(name);
-            }
-            // It is the orchestrator that asks providers.
-            before.remove("cassette");
-            let past_it = before.get("fallback").and_then(|f| f.get("direct"));
-            if past_it != Some(&json!(true)) {
-                before.remove("providers");
-            }
-            if let Some(fallback) = behind.get_mut("fallback").and_then(Value::as_object_mut) {
-                fallback.remove("endpoints");
-            }
-        }
+fn broken(e: impl std::fmt::Display) -> Value {
+    json!({"kind": "internal", "message": e.to_string()})
+}
+
+impl Serving {
+    async fn start(behind: Value, serve_with: &Value) -> Result<Self, Value> {
+        let folder = tempfile::tempdir().map_err(broken)?;
         let mut told = json!({"bind": "127.0.0.1:0", "data_dir": folder.path(), "client": behind});
-        merge(&mut told, &setup.serve);
-        let server = serve(&told).await.map_err(|e| broken(&e))?;
+        merge(&mut told, serve_with);
+        let mut keys = BTreeMap::new();
+        if let Some(tenants) = serve_with["tenants"].as_object() {
+            let store = Store::open(folder.path()).map_err(|e| fields(&e))?;
+            for tenant in tenants.keys() {
+                let made = store.create_key(tenant, "case").map_err(|e| fields(&e))?;
+                keys.insert(tenant.clone(), made.key);
+            }
+        }
+        let server = serve(&told).await.map_err(broken)?;
         told["bind"] = json!(server.address());
-        // A case may name places where no orchestrator is, and `@orchestrator` for the one there is.
-        let address = server.address().to_string();
+        Ok(Self {
+            server,
+            told,
+            keys,
+            _folder: folder,
+        })
+    }
+
+    /// The client's configuration with what only the orchestrator knows: its address (a case may name places where no
+    /// orchestrator is, and `@orchestrator` for the one there is) and a key of the tenant the case names.
+    fn introduce(&self, before: &mut Value) -> Result<(), Value> {
+        let address = self.server.address().to_string();
         if before.get("endpoint").is_none() {
             before["endpoint"] = json!(address);
         }
         if let Some(further) = before.pointer_mut("/fallback/endpoints") {
-            *further =
-                serde_json::from_str(&further.to_string().replace("@orchestrator", &address))
-                    .map_err(|e| broken(&e))?;
+            let text = further.to_string().replace("@orchestrator", &address);
+            *further = serde_json::from_str(&text).map_err(broken)?;
         }
+        let tenant = before["api_key"].as_str();
+        if let Some(tenant) = tenant.and_then(|key| key.strip_prefix('@')) {
+            let key = self.keys.get(tenant);
+            before["api_key"] = json!(key.ok_or_else(|| broken("no such tenant in `serve`"))?);
+        }
+        Ok(())
+    }
+}
+
+impl Driver for Roads {
+    type Client = Open;
+
+    async fn open(&self, setup: Setup) -> Result<Open, Value> {
+        let config = setup.config;
+        if setup.road == Road::Direct {
+            return Ok(Open {
+                caller: self.caller(&config).await?,
+                config,
+                server: Mutex::new(None),
+            });
+        }
+        // A configuration that is wrong is so on either road, whoever reads it.
+        let text = config.to_string().replace("@orchestrator", "localhost:1");
+        let written = serde_json::from_str(&text).unwrap_or_default();
+        if let Caller::There(adapter, client) = self.caller(&written).await? {
+            adapter.tell(client, "close").await?;
+        }
+        let (behind, mut before) = behind_and_before(&config);
+        let serving = Serving::start(behind, &setup.serve).await?;
+        serving.introduce(&mut before)?;
         Ok(Open {
             caller: self.caller(&before).await?,
-            server: Mutex::new(Some(Serving {
-                server,
-                told,
-                _folder: folder,
-            })),
+            config,
+            server: Mutex::new(Some(serving)),
         })
     }
+
+    async fn open_beside(&self, first: &Open, setup: Setup) -> Result<Open, Value> {
+        let mut config = setup.config;
+        if let Some(serving) = &*first.server.lock().await {
+            (_, config) = behind_and_before(&config);
+            serving.introduce(&mut config)?;
+        }
+        Ok(Open {
+            caller: self.caller(&config).await?,
+            config,
+            server: Mutex::new(None),
+        })
+    }
+}
+
+/// Reads a stream to its end; the completion it came to.
+async fn read(
+    mut stream: impl Stream<Item = ossai::Result<StreamEvent>> + Send + Unpin,
+    events: &mut EventSink,
+) -> Result<Value, Value> {
+    let mut answer = Value::Null;
+    while let Some(event) = stream.next().await {
+        let event = event.map_err(|error| fields(&error))?;
+        if let StreamEvent::End { completion } = &event {
+            answer = value(completion)?;
+        }
+        events.event(value(&event)?).await;
+    }
+    Ok(answer)
 }
 
 impl Client for Open {
@@ -168,16 +235,8 @@ impl Client for Open {
                 let answer = client.complete_with(request, options).await;
                 return value(answer.map_err(failed)?);
             }
-            let mut stream = client.stream_with(request, options).await.map_err(failed)?;
-            let mut answer = Value::Null;
-            while let Some(event) = stream.next().await {
-                let event = event.map_err(failed)?;
-                if let StreamEvent::End { completion } = &event {
-                    answer = value(completion)?;
-                }
-                events.event(value(&event)?).await;
-            }
-            return Ok(answer);
+            let stream = client.stream_with(request, options).await;
+            return read(stream.map_err(failed)?, &mut events).await;
         }
         match call.op {
             Op::Complete => {
@@ -191,16 +250,8 @@ impl Client for Open {
             }
             Op::Stream => {
                 let request: CompletionRequest = typed("", &call.request)?;
-                let mut stream = client.stream_with(request, options).await.map_err(failed)?;
-                let mut answer = Value::Null;
-                while let Some(event) = stream.next().await {
-                    let event = event.map_err(failed)?;
-                    if let StreamEvent::End { completion } = &event {
-                        answer = value(completion)?;
-                    }
-                    events.event(value(&event)?).await;
-                }
-                Ok(answer)
+                let stream = client.stream_with(request, options).await;
+                read(stream.map_err(failed)?, &mut events).await
             }
             Op::Embed => {
                 let request: EmbeddingRequest = typed("", &call.request)?;
@@ -247,6 +298,12 @@ impl Client for Open {
     }
 
     async fn disturb(&self, what: &Disturbance) -> Result<(), String> {
+        if let Some(request) = &what.killed {
+            let mut config = self.config.clone();
+            // Two processes of one seed would take one another's holds for their own.
+            merge(&mut config, &json!({"testing": {"seed": 8}}));
+            return killed::after_its_first_event(&config, request).await;
+        }
         if what.client.is_some() {
             return match &self.caller {
                 Caller::Here(client) => {

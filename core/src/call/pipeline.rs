@@ -457,6 +457,7 @@ impl Flight {
         what: &T,
         hold: Option<Box<Hold<'_>>>,
     ) -> Result<Success<T::Value>, Failure> {
+        self.core.panic_if_told();
         let outcome = self.limited(what).await;
         if let Some(hold) = hold {
             hold.settle(what, &outcome);

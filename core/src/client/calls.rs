@@ -34,6 +34,7 @@ impl Client {
         options: impl Into<Arc<CallOptions>>,
     ) -> Result<Completion> {
         let core = &self.core;
+        give_way().await;
         let outcome = async {
             let call = core.prepare(request.into(), options.into())?;
             if let Some((entry, _)) = core.look_up(&call) {
@@ -79,6 +80,7 @@ impl Client {
         options: impl Into<Arc<CallOptions>>,
     ) -> Result<CompletionStream> {
         let core = &self.core;
+        give_way().await;
         let outcome = async {
             let call = core.prepare(request.into(), options.into())?;
             if let Some((entry, _)) = core.look_up_stream(&call) {
@@ -129,6 +131,12 @@ impl Client {
             request,
         ))
     }
+}
+
+/// Lets others on the thread have their turn every so many calls: what is answered or refused at once never waits, and a
+/// task that asks on and on would keep every timer from running.
+pub(super) async fn give_way() {
+    tokio::task::coop::consume_budget().await;
 }
 
 impl Core {

@@ -47,6 +47,7 @@ impl Client {
         request: impl Into<Arc<EmbeddingRequest>>,
         options: impl Into<Arc<CallOptions>>,
     ) -> Result<EmbeddingResponse> {
+        super::calls::give_way().await;
         let outcome = self.core.embed(request.into(), options.into()).await;
         self.core.count_outcome(&outcome);
         outcome

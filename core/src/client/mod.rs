@@ -107,9 +107,24 @@ pub(crate) struct Core {
     /// Likewise, of what calls used and cost.
     pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) closed: std::sync::atomic::AtomicBool,
+    /// How many of `testing.panics` there have been.
+    panicked: std::sync::atomic::AtomicU32,
 }
 
 impl Core {
+    /// Where a test asks for a bug of ours (`testing.panics`), this is it.
+    pub(crate) fn panic_if_told(&self) {
+        let told = self.config.testing.panics;
+        if told > 0
+            && self
+                .panicked
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+                < told
+        {
+            panic!("asked for by `testing.panics`");
+        }
+    }
+
     /// The HTTP client, made at the first call: making it reads the system's certificates.
     pub(crate) fn http(&self) -> Result<&Http> {
         self.http
@@ -269,6 +284,7 @@ impl Client {
                 budgets: budgets.0.clone(),
                 recorder: recorded::recorder(&config.usage)?,
                 closed: false.into(),
+                panicked: 0.into(),
                 config,
             }),
         })

@@ -212,7 +212,8 @@ impl Held {
     }
 }
 
-/// The members of an object that are not `known` and not null.
+/// The members of an object that are not `known` and not null. `known` has the fields that are read and those of our own
+/// part: a vendor's of the same name would stand in its JSON a second time.
 pub(super) fn others(object: &Value, known: &[&str]) -> crate::types::Extra {
     let members = object.as_object().into_iter().flatten();
     members

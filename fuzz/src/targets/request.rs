@@ -52,6 +52,10 @@ fn holds_vendors_forms(request: &CompletionRequest) -> bool {
             &["url", "data", "file_id", "media_type", "filename"],
         ),
         Part::Reasoning(thought) => own(&thought.extra, &["text", "signature", "redacted"]),
+        Part::Other(other) => {
+            let kind = other.get("type").and_then(|kind| kind.as_str());
+            kind.is_some_and(|kind| ["image", "audio", "file", "reasoning"].contains(&kind))
+        }
         _ => false,
     };
     let in_message = |message: &Message| {

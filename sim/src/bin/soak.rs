@@ -119,8 +119,6 @@ struct Load {
 async fn caller(load: Arc<Load>, who: u64) {
     let mut n = who;
     while !load.over.load(Ordering::Acquire) {
-        // What is refused at once never waits, and a caller that asks on and on would keep its thread from every timer.
-        tokio::task::yield_now().await;
         let at = usize::try_from(who).unwrap_or(0) % load.clients.len();
         let client = &load.clients[at];
         let (name, outcome) = one(client, format!("call-{who}-{n}"), n, &load.upstream).await;

@@ -60,7 +60,10 @@ impl MessagesStream {
             }
             Some("thinking") => {
                 let signature = Some(text("signature")).filter(|s| !s.is_empty());
-                let extra = others(&block, &["type", "thinking", "signature"]);
+                let extra = others(
+                    &block,
+                    &["type", "thinking", "signature", "text", "redacted"],
+                );
                 out.push(reasoning(part, text("thinking"), signature, None, extra));
                 Block::Thinking(part)
             }
@@ -75,7 +78,7 @@ impl MessagesStream {
                 Block::Thinking(part)
             }
             Some("tool_use") => {
-                let extra = others(&block, &["type", "id", "name", "input"]);
+                let extra = others(&block, &["type", "id", "name", "input", "arguments"]);
                 let (id, name) = (text("id"), text("name"));
                 out.push(StreamEvent::ToolCallStart {
                     index: part,

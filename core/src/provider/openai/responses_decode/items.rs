@@ -80,7 +80,16 @@ impl ResponsesStream {
                         reasoning_text(&item)
                     };
                     let redacted = item["encrypted_content"].as_str().map(str::to_owned);
-                    let known = ["type", "summary", "content", "encrypted_content", "status"];
+                    let known = [
+                        "type",
+                        "summary",
+                        "content",
+                        "encrypted_content",
+                        "status",
+                        "text",
+                        "signature",
+                        "redacted",
+                    ];
                     out.push(reasoning_delta(
                         seen.index,
                         text,
