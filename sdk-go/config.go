@@ -30,6 +30,8 @@ type Config struct {
 	Retry Retry `json:"retry"`
 	// Pacing is whether calls wait where a provider has said that nothing is left.
 	Pacing Pacing `json:"pacing"`
+	// Gather is whether embeddings asked for at the same time go out as one request.
+	Gather Gather `json:"gather"`
 	// Breaker is when an upstream that keeps failing is left alone.
 	Breaker Breaker `json:"breaker"`
 	// Hedge is whether a second copy of a late call that is safe goes out.
@@ -120,6 +122,17 @@ type Retry struct {
 type Pacing struct {
 	Enabled    *bool `json:"enabled"`
 	MaxWaiting int   `json:"max_waiting"`
+}
+
+// Gather is whether embeddings asked for at the same time go out as one request. A call that finds nothing under way goes at once.
+type Gather struct {
+	Enabled bool `json:"enabled"`
+	// MaxWait is the longest a call waits for others; it never waits longer than half of what requests took lately.
+	MaxWait time.Duration `json:"max_wait_ms"`
+	// MaxInputs is the most inputs of one request; absent, and at most, what the vendor takes.
+	MaxInputs int `json:"max_inputs"`
+	// MaxTokens is the most tokens of one request, likewise.
+	MaxTokens int `json:"max_tokens"`
 }
 
 // Breaker is when an upstream that keeps failing is left alone.

@@ -295,6 +295,7 @@ func TestEverySettingReachesTheCore(t *testing.T) {
 		Timeouts: ossai.Timeouts{Total: 1500 * time.Microsecond, Attempt: time.Second, Connect: time.Second, FirstByte: time.Second, StreamIdle: time.Second},
 		Retry:    ossai.Retry{MaxAttempts: 2, Base: 1, ThrottleBase: 1, MaxBackoff: 1, MaxRetryAfter: 1},
 		Pacing:   ossai.Pacing{Enabled: yes, MaxWaiting: 1},
+		Gather:   ossai.Gather{Enabled: true, MaxWait: 1, MaxInputs: 1, MaxTokens: 1},
 		Breaker:  ossai.Breaker{Enabled: ossai.Ptr(false), Window: 1, MinCalls: 1, FailurePercent: 1, Open: 1, HalfOpen: 1},
 		Hedge:    ossai.Hedge{Enabled: true, After: 1},
 		Fallback: ossai.Fallback{Models: map[string][]string{model: {"openai/gpt-4o"}}, On: []ossai.ErrorKind{ossai.ErrContentFiltered}},

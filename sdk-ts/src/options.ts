@@ -49,6 +49,8 @@ export interface ClientOptions {
   timeouts?: { totalMs?: number; attemptMs?: number | null; connectMs?: number; firstByteMs?: number | null; streamIdleMs?: number };
   retry?: { maxAttempts?: number; baseMs?: number; throttleBaseMs?: number; maxBackoffMs?: number; maxRetryAfterMs?: number };
   pacing?: { enabled?: boolean; maxWaiting?: number };
+  /** Whether embeddings asked for at the same time go out as one request. */
+  gather?: { enabled?: boolean; maxWaitMs?: number; maxInputs?: number | null; maxTokens?: number | null };
   breaker?: {
     enabled?: boolean;
     windowMs?: number;

@@ -9,11 +9,13 @@ mod refusal;
 
 use std::sync::{Arc, PoisonError};
 
+use super::gather::{Together, deserted};
 use super::pipeline::{Failure, Flight, Success, Try};
 use crate::budget::config::Reserve;
 use crate::budget::{Amount, Applied, Ask, Bound, Budgets, Entry, Facts, Held, Refused};
 use crate::client::config::ProviderKind;
 use crate::error::{Billed, Result};
+use crate::transport::http::Phase;
 use crate::transport::timer::IdleTimer;
 use crate::types::{Completion, CompletionRequest, EmbeddingRequest, TraceStep, Usage};
 
@@ -26,12 +28,14 @@ pub(crate) enum Billable<'a> {
     Completion(&'a CompletionRequest, usize),
     /// An embedding, likewise.
     Embedding(&'a EmbeddingRequest, usize),
+    /// Embeddings of several calls, each with budgets of its own.
+    Together(&'a Together),
 }
 
 impl Billable<'_> {
     fn model(&self) -> &str {
         match self {
-            Self::Nothing => "",
+            Self::Nothing | Self::Together(_) => "",
             Self::Completion(request, _) => &request.model,
             Self::Embedding(request, _) => &request.model,
         }
@@ -39,7 +43,7 @@ impl Billable<'_> {
 
     fn user(&self) -> Option<&str> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Together(_) => None,
             Self::Completion(request, _) => request.user.as_deref(),
             Self::Embedding(request, _) => request.user.as_deref(),
         }
@@ -60,8 +64,11 @@ pub(crate) struct Hold<'a> {
     held: Option<Held>,
     input: Amount,
     most: Amount,
-    /// Requests that had gone out before.
+    /// Where the try is, and how many requests had gone out before.
+    phase: &'a Phase,
     sends: u32,
+    /// Of a gathered request instead: the holds of its calls, by their places.
+    parts: Vec<(usize, Box<Self>)>,
 }
 
 impl Flight {
@@ -81,9 +88,61 @@ impl Flight {
         budgets: &Arc<Budgets>,
         what: Billable<'a>,
     ) -> Result<Option<Box<Hold<'a>>>> {
-        if matches!(what, Billable::Nothing) {
+        match what {
+            Billable::Nothing => Ok(None),
+            Billable::Together(together) => self.hold_each(budgets, together).await,
+            what => self.hold_one(budgets, what).await,
+        }
+    }
+
+    /// Holds for each call of a gathered request; who has not enough is told so, and the others go.
+    async fn hold_each<'a>(
+        &'a self,
+        budgets: &Arc<Budgets>,
+        together: &'a Together,
+    ) -> Result<Option<Box<Hold<'a>>>> {
+        let (mut places, mut parts) = (Vec::new(), Vec::new());
+        let phase = self.phase();
+        for place in together.present() {
+            let Some(passenger) = together.passengers.get(place) else {
+                continue;
+            };
+            let what = Billable::Embedding(&passenger.part, passenger.bytes);
+            match passenger.flight.hold_one(budgets, what).await {
+                Ok(hold) => {
+                    places.push(place);
+                    parts.extend(hold.map(|mut hold| {
+                        (hold.phase, hold.sends) = (phase, phase.sends());
+                        (place, hold)
+                    }));
+                }
+                Err(refused) => together.refuse(passenger, refused),
+            }
+        }
+        if places.is_empty() {
+            return Err(deserted());
+        }
+        together.board(places);
+        if parts.is_empty() {
             return Ok(None);
         }
+        Ok(Some(Box::new(Hold {
+            flight: self,
+            what: Billable::Together(together),
+            held: None,
+            input: Amount::default(),
+            most: Amount::default(),
+            phase,
+            sends: phase.sends(),
+            parts,
+        })))
+    }
+
+    async fn hold_one<'a>(
+        &'a self,
+        budgets: &Arc<Budgets>,
+        what: Billable<'a>,
+    ) -> Result<Option<Box<Hold<'a>>>> {
         let applied = budgets.applied(&self.facts(&what), budgets.now());
         if applied.is_empty() {
             return Ok(None);
@@ -112,7 +171,9 @@ impl Flight {
             held: Some(held),
             input: ask.input,
             most,
+            phase: self.phase(),
             sends: self.phase().sends(),
+            parts: Vec::new(),
         })))
     }
 
@@ -205,6 +266,21 @@ impl Flight {
 impl Hold<'_> {
     /// Ends it by what came of the try.
     pub(super) fn settle<T: Try>(mut self, what: &T, outcome: &Result<Success<T::Value>, Failure>) {
+        for (place, mut part) in std::mem::take(&mut self.parts) {
+            let Some(held) = part.held.take() else {
+                continue;
+            };
+            let charge = match outcome {
+                Ok(success) => what.part(&success.value, place).map(|(usage, cost)| {
+                    let money = cost.total.map_or(part.most.money, |total| total.0);
+                    Amount::new(money, usage.total_tokens())
+                }),
+                Err(failure) => part.failed(failure),
+            };
+            if let Some(charge) = charge {
+                held.settle(charge);
+            }
+        }
         let Some(held) = self.held.take() else { return };
         let charge = match outcome {
             Ok(success) => {
@@ -214,19 +290,23 @@ impl Hold<'_> {
                 }
                 Some(self.charge(&usage))
             }
-            Err(failure) => match failure.error.fields().billed {
-                // Nothing was sent, or it was refused: it costs nothing.
-                Billed::No => None,
-                Billed::Maybe => Some(self.input),
-                Billed::Yes => Some(match failure.error.fields().partial.as_deref() {
-                    Some(partial) => self.partly(partial),
-                    // Output came and nobody knows how much.
-                    None => self.most,
-                }),
-            },
+            Err(failure) => self.failed(failure),
         };
         if let Some(charge) = charge {
             held.settle(charge);
+        }
+    }
+
+    fn failed(&self, failure: &Failure) -> Option<Amount> {
+        match failure.error.fields().billed {
+            // Nothing was sent, or it was refused: it costs nothing.
+            Billed::No => None,
+            Billed::Maybe => Some(self.input),
+            Billed::Yes => Some(match failure.error.fields().partial.as_deref() {
+                Some(partial) => self.partly(partial),
+                // Output came and nobody knows how much.
+                None => self.most,
+            }),
         }
     }
 
@@ -262,7 +342,7 @@ impl Hold<'_> {
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let Some(held) = self.held.take() else { return };
-        if self.flight.phase().sends() == self.sends {
+        if self.phase.sends() == self.sends {
             return; // nothing was sent
         }
         let seen = self

@@ -31,12 +31,12 @@ struct VendorLimit {
 }
 
 /// OpenAI's limits, which compatible servers follow.
-const DEFAULT_LIMIT: VendorLimit = VendorLimit {
+static DEFAULT_LIMIT: VendorLimit = VendorLimit {
     provider: "",
     inputs: 2_048,
     tokens: 300_000,
 };
-const LIMITS: [VendorLimit; 3] = [
+static LIMITS: [VendorLimit; 3] = [
     VendorLimit {
         provider: "cohere",
         inputs: 96,
@@ -144,7 +144,13 @@ impl Flight {
             let counter = self.core.tokens();
             return provider::local::embed(&request, &|text| counter.count(text) as u64);
         }
-        let parts = self.split(&request);
+        let mut parts = self.split(&request);
+        if self.core.gatherer.is_some()
+            && parts.len() == 1
+            && let Some(part) = parts.pop()
+        {
+            return Box::pin(self.embed_gathered(part, log)).await;
+        }
         let mut whole = EmbeddingResponse::default();
         let mut raw = Vec::new();
         let mut running = tokio::task::JoinSet::new();
@@ -191,7 +197,7 @@ impl Flight {
         Ok(whole)
     }
 
-    async fn embed_part(
+    pub(super) async fn embed_part(
         &self,
         part: &EmbeddingRequest,
         log: &EmbeddingLog,
@@ -210,7 +216,7 @@ impl Flight {
         .await
     }
 
-    async fn embed(
+    pub(super) async fn embed(
         &self,
         wire: &Wire,
         expected: usize,
@@ -227,12 +233,22 @@ impl Flight {
         })
     }
 
-    /// The request in pieces a vendor takes.
-    fn split(&self, request: &EmbeddingRequest) -> Vec<EmbeddingRequest> {
-        let limit = LIMITS
+    fn limit(&self) -> &'static VendorLimit {
+        LIMITS
             .iter()
             .find(|limit| limit.provider == self.route.name)
-            .unwrap_or(&DEFAULT_LIMIT);
+            .unwrap_or(&DEFAULT_LIMIT)
+    }
+
+    /// Most inputs and tokens the vendor takes in one request.
+    pub(super) fn vendor_limit(&self) -> (usize, usize) {
+        let limit = self.limit();
+        (limit.inputs, limit.tokens)
+    }
+
+    /// The request in pieces a vendor takes.
+    fn split(&self, request: &EmbeddingRequest) -> Vec<EmbeddingRequest> {
+        let limit = self.limit();
         let piece = |input: EmbeddingInput| EmbeddingRequest {
             input,
             ..request.clone_without_input()
@@ -254,7 +270,7 @@ impl Flight {
 }
 
 impl EmbeddingRequest {
-    fn clone_without_input(&self) -> Self {
+    pub(super) fn clone_without_input(&self) -> Self {
         Self {
             model: self.model.clone(),
             input: EmbeddingInput::default(),

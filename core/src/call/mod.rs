@@ -10,6 +10,7 @@ pub(crate) mod fallback;
 pub(crate) mod flight;
 pub(crate) mod fly;
 mod fold;
+pub(crate) mod gather;
 pub(crate) mod hedge;
 pub(crate) mod kept;
 pub mod key;

@@ -5,7 +5,7 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::budget::{Billable, Hold};
@@ -24,7 +24,7 @@ use crate::retry::{
 };
 use crate::transport::http::Phase;
 use crate::transport::timer::IdleTimer;
-use crate::types::{Attempt, CallOptions, Completion, TraceStep, Usage};
+use crate::types::{Attempt, CallOptions, Completion, Cost, TraceStep, Usage};
 
 /// A part of an answer that nobody got to the end of.
 pub(super) type Seen = Mutex<Option<Box<Completion>>>;
@@ -56,6 +56,8 @@ pub(crate) struct Progress {
     pub(super) joined: AtomicU32,
     /// The latest moment the callers of a client, who are one caller here, wait for; `u64::MAX` where nobody told.
     patience: Patience,
+    /// The gathered request its work is part of, while it is.
+    carrier: OnceLock<Box<Mutex<Option<Arc<Progress>>>>>,
 }
 
 /// See [`CallOptions::patience_ms`].
@@ -70,10 +72,49 @@ impl Default for Patience {
 
 impl Progress {
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
-        self.attempts
+        let mut attempts = self
+            .attempts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .clone();
+        if let Some(carrier) = self.carrier() {
+            attempts.extend(carrier.attempts());
+        }
+        attempts
+    }
+
+    /// From here on its work is part of a gathered request.
+    pub(super) fn carried_by(&self, carrier: &Arc<Self>) {
+        let slot = self.carrier.get_or_init(Box::default);
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(carrier));
+    }
+
+    fn carrier(&self) -> Option<Arc<Self>> {
+        let slot = self.carrier.get()?;
+        slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The gathered request is over, or goes on without it: what it did so far is its own.
+    pub(super) fn put_down(&self) {
+        let Some(carrier) = self.carrier() else {
+            return;
+        };
+        if let Some(slot) = self.carrier.get() {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        if carrier.was_sent() {
+            self.phase.sent();
+        }
+        self.queued(carrier.queued_us());
+        self.trace.absorb(&carrier.trace);
+        for attempt in carrier.attempts() {
+            self.push(attempt);
+        }
+    }
+
+    /// Whether anything may have reached a provider.
+    pub(super) fn was_sent(&self) -> bool {
+        self.phase.was_sent() || self.carrier().is_some_and(|carrier| carrier.was_sent())
     }
 
     pub(crate) fn deadline(&self) -> Option<Duration> {
@@ -103,7 +144,7 @@ impl Progress {
         self.patience.0.fetch_max(nanos(until), Relaxed);
     }
 
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         Duration::from_nanos(self.patience.0.load(Relaxed))
     }
 
@@ -125,9 +166,11 @@ impl Progress {
     /// Where the time went when it ran out.
     pub(crate) fn timed_out(&self, scope: &str) -> Error {
         self.ran_out();
-        let mut error = Error::timeout(self.phase.name(), scope);
+        let carrier = self.carrier();
+        let phase = carrier.as_ref().map_or(&self.phase, |by| &by.phase);
+        let mut error = Error::timeout(phase.name(), scope);
         error.fields_mut().attempts = self.attempts();
-        if self.phase.was_sent() {
+        if self.was_sent() {
             error.fields_mut().billed = crate::error::Billed::Maybe;
         }
         error
@@ -186,6 +229,11 @@ pub(crate) trait Try: Sync {
     /// What an answer used of it.
     fn used(&self, _flight: &Flight, _value: &Self::Value) -> Usage {
         Usage::default()
+    }
+
+    /// What the answer used and cost of the part at this place, where it has parts that are paid for apart.
+    fn part<'v>(&self, _value: &'v Self::Value, _place: usize) -> Option<(&'v Usage, &'v Cost)> {
+        None
     }
 
     /// One try; dropping it closes its connection.
@@ -515,7 +563,7 @@ impl Flight {
     }
 
     /// Adds what the call knows to the error of its last try.
-    fn dress(&self, error: Error, why: Option<&'static str>) -> Error {
+    pub(super) fn dress(&self, error: Error, why: Option<&'static str>) -> Error {
         error.with(|fields| {
             // Some servers repeat the key they refuse; patterns find the vendors' own, this finds whatever was sent.
             self.route.hide_credential(&mut fields.message);

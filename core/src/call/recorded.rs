@@ -51,6 +51,8 @@ struct State {
     row: UsageRow,
     /// The flight said how it ended; until then its callers have.
     ended: bool,
+    /// What it used and cost is known although its callers left before.
+    paid: bool,
 }
 
 impl std::fmt::Debug for Record {
@@ -118,7 +120,11 @@ impl Core {
             recorder: Arc::clone(recorder),
             clock: Arc::clone(&self.clock),
             began: self.clock.now(),
-            state: Mutex::new(State { row, ended: false }),
+            state: Mutex::new(State {
+                row,
+                ended: false,
+                paid: false,
+            }),
         }));
     }
 
@@ -189,6 +195,18 @@ impl Progress {
         }));
     }
 
+    /// Notes what a call used and cost whose callers may not wait for the end of it: others do.
+    pub(super) fn paid(&self, usage: &Usage, cost: &Cost) {
+        if let Some(record) = self.record.get() {
+            let mut state = record.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let row = &mut state.row;
+            row.usage = usage.clone();
+            row.cost = cost.total;
+            row.price_version.clone_from(&cost.price_version);
+            state.paid = true;
+        }
+    }
+
     /// Notes that a caller's time ran out: with it the flight ends, unless another one waits longer.
     pub(super) fn ran_out(&self) {
         if let Some(record) = self.record.get() {
@@ -208,11 +226,17 @@ impl Progress {
             began,
             state,
         } = *record;
-        let State { mut row, ended } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let State {
+            mut row,
+            ended,
+            paid,
+        } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !ended {
             row.attempts = u32::try_from(self.attempts().len()).unwrap_or(u32::MAX);
-            // What was sent may be billed though nobody says how much: unknown, not nothing.
-            row.cost = (!self.phase.was_sent()).then_some(NanoUsd::ZERO);
+            if !paid {
+                // What was sent may be billed though nobody says how much: unknown, not nothing.
+                row.cost = (!self.was_sent()).then_some(NanoUsd::ZERO);
+            }
         }
         row.calls = joined.saturating_add(1);
         row.joined = joined;

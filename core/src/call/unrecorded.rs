@@ -9,7 +9,7 @@ use crate::client::route::Route;
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{
     CacheOutcome, CallOptions, Completion, CompletionRequest, Cost, EmbeddingRequest,
-    EmbeddingResponse,
+    EmbeddingResponse, Usage,
 };
 
 /// There is none.
@@ -88,6 +88,8 @@ impl Progress {
     pub(crate) fn completed(&self, _: &Result<Arc<Completion>>) {}
 
     pub(crate) fn embedded(&self, _: &Result<Arc<EmbeddingResponse>>) {}
+
+    pub(super) fn paid(&self, _: &Usage, _: &Cost) {}
 
     pub(super) fn ran_out(&self) {}
 }

@@ -12,6 +12,7 @@ use super::secret::Secret;
 pub use super::testing::{Testing, WallJump};
 use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
+pub use crate::call::gather::config::Gather;
 use crate::call::{fallback, validate};
 pub use crate::cassette::config::{Cassette, CassetteMode, CassetteTiming};
 use crate::error::{Error, ErrorKind, Result};
@@ -37,6 +38,8 @@ pub struct Config {
     pub retry: Retry,
     /// Whether calls wait where a provider has said that nothing is left.
     pub pacing: Pacing,
+    /// Whether embeddings asked for at the same time go out as one request.
+    pub gather: Gather,
     /// When an upstream that keeps failing is left alone.
     pub breaker: Breaker,
     /// Whether a second copy of a late call goes out.
@@ -530,6 +533,7 @@ impl Config {
                 "expected at least 1",
             ));
         }
+        self.gather.check()?;
         self.breaker.check()?;
         self.cache.check()?;
         self.budgets.check()?;

@@ -303,9 +303,12 @@ impl Flight {
             .attempts
             .last()
             .and_then(|attempt| attempt.upstream_request_id.clone());
-        answer.cost = self
-            .core
-            .price(&request.model, None, &self.options, &answer.usage);
+        // Of a gathered request it has its part of what the whole cost.
+        if answer.cost.price_version.is_empty() {
+            answer.cost = self
+                .core
+                .price(&request.model, None, &self.options, &answer.usage);
+        }
     }
 
     fn embedding_key(&self, request: &EmbeddingRequest) -> Key {

@@ -39,6 +39,7 @@ use crate::cache::Tiers;
 use crate::cache::memory::Memory;
 use crate::cache::missing::Missing;
 use crate::call::flight::{self, Flights};
+use crate::call::gather::Gatherer;
 use crate::call::hedge::Latencies;
 use crate::call::recorded::{self, Recorder};
 use crate::cassette::Deck;
@@ -89,6 +90,8 @@ pub(crate) struct Core {
     pub(crate) policy: RetryPolicy,
     pub(crate) breaker: Breaker,
     pub(crate) latencies: Latencies,
+    /// Embeddings that wait for others; absent where none do.
+    pub(crate) gatherer: Option<Gatherer>,
     pub(crate) counters: Counters,
     pub(crate) near_misses: NearMisses,
     pub(crate) memory: Option<Memory>,
@@ -241,6 +244,11 @@ impl Client {
             road(endpoint, &config, proxies.as_ref())
         })?;
         let cassette = Deck::open(config.cassette.as_ref(), routes.headers())?.map(Arc::new);
+        // What is recorded and replayed is found by its body, which must not depend on who came when.
+        let gatherer = match &cassette {
+            None => Gatherer::new(&config.gather),
+            Some(_) => None,
+        };
         let log_bytes = usize::try_from(config.limits.max_stream_log_bytes).unwrap_or(usize::MAX);
         let limits = flight::Limits {
             log_bytes,
@@ -265,6 +273,7 @@ impl Client {
                 },
                 breaker: Breaker::new(config.breaker.settings()),
                 latencies: Latencies::default(),
+                gatherer,
                 counters: Counters::default(),
                 near_misses: NearMisses::default(),
                 memory: config

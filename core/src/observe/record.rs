@@ -51,6 +51,26 @@ impl Recorder {
         }
     }
 
+    /// Takes over what was decided for several at once, at its own times.
+    pub(crate) fn absorb(&self, other: &Self) {
+        let (Some(recorded), Some(other)) = (self.0.get(), other.0.get()) else {
+            return;
+        };
+        let (at, steps, omitted) = {
+            let other = lock(other);
+            let trace = &other.trace;
+            (other.at.clone(), trace.steps.clone(), trace.omitted)
+        };
+        let mut recorded = lock(recorded);
+        let Recorded { trace, at: times } = &mut *recorded;
+        trace.omitted = trace.omitted.saturating_add(omitted);
+        for (step, at) in steps.into_iter().zip(at) {
+            times.truncate(crate::types::MAX_STEPS);
+            times.push(at);
+            trace.push(step);
+        }
+    }
+
     /// Appends the decisions so far to `trace`, timed from `start`.
     pub(crate) fn copy_to(&self, trace: &mut Trace, start: Duration) {
         let Some(recorded) = self.0.get() else { return };

@@ -39,6 +39,8 @@ fn is_zero(n: &u32) -> bool {
 /// | | `failed` | `timeout`, `connect`, `io`, `circuit_open`, `auth`, `foreign`, `type`, `gone` … (`fields`: which tier) |
 /// | `flight` | `started`, `joined` | |
 /// | | `alone` | `coalesce_off`, `not_deterministic` |
+/// | `gather` | `waited` | |
+/// | | `alone` | `idle` (nothing was under way), `apart` (too large, or the server takes no several inputs), `single` (nobody else came), `refused` (together) |
 /// | `parameters` | `dropped` | `model` (`fields`: which) |
 /// | `pace` | `waited`, `refused` | `requests`, `tokens`, `retry_after` … |
 /// | `budget` | `held` | |

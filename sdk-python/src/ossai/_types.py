@@ -274,6 +274,9 @@ class ConfigKeywords(TypedDict, total=False):
     #: A file (SQLite) that keeps a record of every direct call; off without ``ledger``: ``ledger``, ``retention_days``.
     usage: Mapping[str, Any]
     pacing: Mapping[str, Any]
+    #: Whether embeddings asked for at the same time go out as one request: ``enabled``, ``max_wait_ms``, ``max_inputs``,
+    #: ``max_tokens``.
+    gather: Mapping[str, Any]
     breaker: Mapping[str, Any]
     fallback: Mapping[str, Any]
     hedge: Mapping[str, Any]

@@ -83,7 +83,7 @@ impl Flight {
             .as_ref()
             .is_none_or(|found| found.entry.kind == ModelKind::Chat);
         let (input, output) = match what {
-            Billable::Nothing => (0, Some(0)),
+            Billable::Nothing | Billable::Together(_) => (0, Some(0)),
             Billable::Embedding(_, bytes) => (*bytes as u64, Some(0)),
             Billable::Completion(request, bytes) => {
                 let input = match reserve {

@@ -39,7 +39,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub(crate) use log::Limits;
-pub(crate) use publisher::{Cancelled, Orphan, Publisher};
+pub(crate) use publisher::{Cancelled, LatestDeadline, Orphan, Publisher};
 pub(crate) use subscriber::Subscriber;
 
 use crate::cache::memory::DigestHasher;

@@ -25,6 +25,16 @@ pub(crate) struct Publisher<E: Clone + Send, T: Clone + Send> {
     outcome: Outcome<T>,
 }
 
+/// See [`Publisher::latest_deadline`]; outlives the publisher, and keeps no flight going.
+#[derive(Debug)]
+pub(crate) struct LatestDeadline<E: Clone + Send, T: Clone + Send>(Arc<Flight<E, T>>);
+
+impl<E: Clone + Send, T: Clone + Send> LatestDeadline<E, T> {
+    pub(crate) fn latest(&self) -> Option<Duration> {
+        self.0.lock().latest_deadline()
+    }
+}
+
 struct Outcome<T>(Option<Result<T>>);
 
 impl<T> fmt::Debug for Outcome<T> {
@@ -153,6 +163,11 @@ impl<E: Clone + Send, T: Clone + Send> Publisher<E, T> {
     /// an earlier one ends the flight by its subscribers' leaving.
     pub(crate) fn latest_deadline(&self) -> Option<Duration> {
         self.flight.lock().latest_deadline()
+    }
+
+    /// The same look, for who does the work together with that of others.
+    pub(crate) fn deadlines(&self) -> LatestDeadline<E, T> {
+        LatestDeadline(Arc::clone(&self.flight))
     }
 
     /// Whether the last subscriber has left.
