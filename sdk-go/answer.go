@@ -268,6 +268,35 @@ type Health struct {
 	Message string `json:"message,omitempty"`
 }
 
+// BudgetState is a budget and what is on it in the present window.
+type BudgetState struct {
+	// Scope is what it is of: `tenant`, `key`, `user`, `model` or `tag`.
+	Scope string `json:"scope"`
+	// Tag is the tag, where it is of a tag's values.
+	Tag string `json:"tag,omitempty"`
+	// Tenant is whose tenant's it is, where it is not the tenant's itself.
+	Tenant *string `json:"tenant,omitempty"`
+	// Name is whose it is; nil for calls without a tenant.
+	Name *string `json:"name,omitempty"`
+	// Window is how long it lasts, in UTC: `hour`, `day`, `month` or `total`.
+	Window string `json:"window"`
+	// Soft is booked and never refuses.
+	Soft bool `json:"soft"`
+	// LimitNanoUSD and LimitTokens are the limits; nil where there is none.
+	LimitNanoUSD *NanoUSD `json:"limit_nano_usd,omitempty"`
+	LimitTokens  *uint64  `json:"limit_tokens,omitempty"`
+	SpentNanoUSD NanoUSD  `json:"spent_nano_usd"`
+	SpentTokens  uint64   `json:"spent_tokens"`
+	// HeldNanoUSD and HeldTokens are held for calls under way.
+	HeldNanoUSD NanoUSD `json:"held_nano_usd"`
+	HeldTokens  uint64  `json:"held_tokens"`
+	// LeftNanoUSD and LeftTokens are what calls can still have; nil without a limit of the kind.
+	LeftNanoUSD *NanoUSD `json:"left_nano_usd,omitempty"`
+	LeftTokens  *uint64  `json:"left_tokens,omitempty"`
+	// ResetsAtMS is when the window ends, in milliseconds since 1970; 0 for `total`.
+	ResetsAtMS uint64 `json:"resets_at_ms,omitempty"`
+}
+
 // TokenCount is how many tokens something is.
 type TokenCount struct {
 	// Tokens is the count, or the likely one; Low and High are its bounds.

@@ -149,6 +149,16 @@ func (c *Client) Health(ctx context.Context) ([]Health, error) {
 	return health, nil
 }
 
+// Budgets are the client's budgets with what is spent, held and left in the present windows: those with a name, and every other one
+// in use. Of a client over an orchestrator they are its own, on which nothing is booked: the orchestrator's hold.
+func (c *Client) Budgets(ctx context.Context) ([]BudgetState, error) {
+	var budgets []BudgetState
+	if err := c.call(ctx, "budgets", nothing, nil, reflected(&budgets)); err != nil {
+		return nil, err
+	}
+	return budgets, nil
+}
+
 // Shutdown refuses new calls and waits until those under way have ended, or until the context ends: then the rest is cancelled,
 // and the context's error is returned. The client is closed afterwards.
 func (c *Client) Shutdown(ctx context.Context) error {

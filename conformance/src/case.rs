@@ -124,6 +124,8 @@ pub enum Op {
     Models,
     /// The health of the upstreams; the result is a list.
     Health,
+    /// The client's budgets with what is on them; the result is a list.
+    Budgets,
     /// Tokens of a request; the result is an object.
     Count,
     /// The cost of a request before it is made.

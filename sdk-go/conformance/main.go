@@ -106,6 +106,8 @@ func (a *adapter) call(ctx context.Context, q question, next chan struct{}) (any
 		return client.Models(ctx, "")
 	case "health":
 		return client.Health(ctx)
+	case "budgets":
+		return client.Budgets(ctx)
 	case "lookup":
 		return client.Lookup(request, options...)
 	case "explain":

@@ -44,7 +44,7 @@ func TestEveryFieldOfTheCoresTypesHasItsPlaceAndNoneIsMadeUp(t *testing.T) {
 	for name, of := range map[string]any{
 		"Answer": ossai.Completion{}, "EmbeddingResponse": ossai.EmbeddingResponse{}, "Embedding": ossai.Embedding{}, "Usage": ossai.Usage{},
 		"Cost": ossai.Cost{}, "CacheOutcome": ossai.CacheOutcome{}, "Attempt": ossai.Attempt{}, "Timing": ossai.Timing{}, "Trace": ossai.Trace{},
-		"TraceStep": ossai.TraceStep{}, "Stats": ossai.Stats{}, "TokenCount": ossai.TokenCount{}, "Health": ossai.Health{},
+		"TraceStep": ossai.TraceStep{}, "Stats": ossai.Stats{}, "TokenCount": ossai.TokenCount{}, "Health": ossai.Health{}, "BudgetState": ossai.BudgetState{},
 		"ModelInfo": ossai.ModelInfo{}, "Error": ossai.Error{}, "Config": ossai.Config{}, "CallOptions": ossai.CallOptions{},
 		"EstimateOptions": ossai.EstimateOptions{}, "ToolRun": ossai.ToolRun{}, "ToolTurn": ossai.ToolTurn{},
 		"ToolCallRecord": ossai.ToolCallRecord{}, "LoopOptions": ossai.LoopOptions{},

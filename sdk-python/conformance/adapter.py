@@ -256,7 +256,7 @@ class Async:
                     await self.next[id].acquire()
                 return stream.completion
         answer = call(client, op, request, options, more)
-        return await answer if op in ("complete", "embed", "models", "health") else answer
+        return await answer if op in ("complete", "embed", "models", "health", "budgets") else answer
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_every_field_of_a_completion_is_an_attribute() -> None:
     assert [field for field in fields if not hasattr(ossai.Completion, field)] == []
 
 
-@pytest.mark.parametrize("name", ["Stats", "TokenCount", "Health"])
+@pytest.mark.parametrize("name", ["Stats", "TokenCount", "Health", "BudgetState"])
 def test_every_field_of_a_small_result_is_annotated(name: str) -> None:
     fields = _native.field_names(name)
     assert fields and set(fields) <= annotations(getattr(ossai, name))

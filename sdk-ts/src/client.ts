@@ -13,6 +13,7 @@ import { CompletionStream, CREDIT, Inbox } from "./stream.js";
 import { Telemetry, type Watch } from "./telemetry.js";
 import { outgoing, planned, Runner, ToolRegistry, type Plan } from "./tools.js";
 import type {
+  BudgetState,
   Completion,
   CompletionRequest,
   EmbeddingRequest,
@@ -235,6 +236,14 @@ export class Client implements AsyncDisposable {
   /** Asks every upstream that can be called whether it takes calls. */
   async health(options?: SignalOptions): Promise<Health[]> {
     return this.#call("health", "", options);
+  }
+
+  /**
+   * The budgets with what is spent, held and left in the present windows: those with a name, and every other one in use. Of a client
+   * over an orchestrator they are its own, on which nothing is booked: the orchestrator's hold.
+   */
+  async budgets(options?: SignalOptions): Promise<BudgetState[]> {
+    return this.#call("budgets", "", options);
   }
 
   /** The answer to this request if the memory cache has it. */

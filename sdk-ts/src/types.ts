@@ -341,6 +341,33 @@ export interface Health {
   message?: string;
 }
 
+/** A budget and what is on it in the present window. */
+export interface BudgetState {
+  scope: "tenant" | "key" | "user" | "model" | "tag";
+  /** The tag, where it is of a tag's values. */
+  tag?: string;
+  /** Whose tenant's it is, where it is not the tenant's itself. */
+  tenant?: string;
+  /** Whose it is; absent for calls without a tenant. */
+  name?: string;
+  /** How long it lasts, in UTC. */
+  window: "hour" | "day" | "month" | "total";
+  /** It is booked and never refuses. */
+  soft: boolean;
+  limit_nano_usd?: Nanodollars;
+  limit_tokens?: number;
+  spent_nano_usd: Nanodollars;
+  spent_tokens: number;
+  /** Held for calls under way. */
+  held_nano_usd: Nanodollars;
+  held_tokens: number;
+  /** What calls can still have; absent without a limit of the kind. */
+  left_nano_usd?: Nanodollars;
+  left_tokens?: number;
+  /** When the window ends, in milliseconds since 1970; absent for `total`. */
+  resets_at_ms?: number;
+}
+
 export interface TokenCount {
   /** The count, or the likely one. */
   tokens: number;

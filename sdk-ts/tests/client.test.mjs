@@ -272,7 +272,7 @@ test("types have the core's names, no more and no less", () => {
     return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??:/gm)].map(([, field]) => field);
   };
   const types = source("types.ts");
-  for (const name of ["EmbeddingResponse", "Embedding", "Usage", "Cost", "CacheOutcome", "Attempt", "Timing", "Trace", "TraceStep", "ToolRun", "ToolTurn", "ToolCallRecord", "Stats", "TokenCount", "ModelInfo", "Health"]) {
+  for (const name of ["EmbeddingResponse", "Embedding", "Usage", "Cost", "CacheOutcome", "Attempt", "Timing", "Trace", "TraceStep", "ToolRun", "ToolTurn", "ToolCallRecord", "Stats", "TokenCount", "ModelInfo", "Health", "BudgetState"]) {
     assert.deepEqual(fields(types, name).sort(), native.fieldNames(name).sort(), name);
   }
   const answer = [...native.fieldNames("Answer"), "cost", "cache", "attempts", "request_id", "timing", "trace", "tool_run"];

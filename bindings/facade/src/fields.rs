@@ -31,6 +31,7 @@ pub fn field_names(of: &str) -> &'static [&'static str] {
         "Stats" => of_type::<ossai::observe::Stats>(),
         "TokenCount" => of_type::<ossai::TokenCount>(),
         "ModelInfo" => of_type::<ossai::ModelInfo>(),
+        "BudgetState" => of_type::<ossai::budget::BudgetState>(),
         "Health" => of_type::<ossai::Health>(),
         _ => &[],
     }

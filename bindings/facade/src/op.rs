@@ -31,6 +31,8 @@ pub enum Op {
     Models,
     /// Whether the upstreams take calls.
     Health,
+    /// What is spent, held and left of the budgets.
+    Budgets,
     /// A kept answer, or null; never waits.
     Lookup,
     /// What a call would do, without sending it.
@@ -67,6 +69,7 @@ impl Op {
         ("embed", Self::Embed),
         ("models", Self::Models),
         ("health", Self::Health),
+        ("budgets", Self::Budgets),
         ("lookup", Self::Lookup),
         ("explain", Self::Explain),
         ("key", Self::Key),
@@ -118,6 +121,8 @@ pub enum Work {
     Models(ModelsRequest),
     /// [`Op::Health`].
     Health,
+    /// [`Op::Budgets`].
+    Budgets,
     /// [`Op::Lookup`].
     Lookup(Arc<CompletionRequest>, Arc<CallOptions>),
     /// [`Op::Explain`].
@@ -333,6 +338,7 @@ impl Work {
             Op::Catalog => Self::Catalog(read("", request)?),
             Op::Close => Self::Close(read("", request)?),
             Op::Health => read::<Nothing>("", request).map(|_| Self::Health)?,
+            Op::Budgets => read::<Nothing>("", request).map(|_| Self::Budgets)?,
             Op::Stats => read::<Nothing>("", request).map(|_| Self::Stats)?,
             Op::ClearCache => read::<Nothing>("", request).map(|_| Self::ClearCache)?,
         })
@@ -405,6 +411,10 @@ impl Work {
             Self::Health => later(async move {
                 let health = client.health().await?;
                 Reply::value(health).map(Answer::Reply)
+            }),
+            Self::Budgets => later(async move {
+                let budgets = client.budgets().await?;
+                Reply::value(budgets).map(Answer::Reply)
             }),
             Self::Close(request) => later(async move {
                 let patience = Duration::from_millis(request.patience_ms);

@@ -259,6 +259,7 @@ impl Client for Open {
             }
             Op::Models => value(client.models(None).await.map_err(failed)?),
             Op::Health => value(client.health().await.map_err(failed)?),
+            Op::Budgets => value(client.budgets().await.map_err(failed)?),
             Op::Count => value(client.count(&typed("", &call.request)?).map_err(failed)?),
             Op::Estimate => {
                 let options = EstimateOptions::default();

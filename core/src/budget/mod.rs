@@ -27,7 +27,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use account::{Account, Owner};
 use config::{Budget, Reserve, Scope, Window};
@@ -279,6 +279,9 @@ impl Budgets {
                     continue;
                 };
                 let Balance { spent, held } = balance;
+                let left = |limit: Option<u64>, spent: u64, held: u64| {
+                    limit.map(|limit| limit.saturating_sub(spent).saturating_sub(held))
+                };
                 states.push(BudgetState {
                     scope: group.scope,
                     tag: group.tag.clone(),
@@ -292,6 +295,8 @@ impl Budgets {
                     spent_tokens: spent.tokens,
                     held_nano_usd: NanoUsd(held.money),
                     held_tokens: held.tokens,
+                    left_nano_usd: left(budget.nano_usd, spent.money, held.money).map(NanoUsd),
+                    left_tokens: left(budget.tokens, spent.tokens, held.tokens),
                     resets_at_ms: ends.and_then(|ends| u64::try_from(ends).ok()),
                 });
             }
@@ -314,7 +319,7 @@ impl Budgets {
 }
 
 /// A budget and what is on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BudgetState {
     /// What it is of.
@@ -346,6 +351,12 @@ pub struct BudgetState {
     pub held_nano_usd: NanoUsd,
     /// Tokens held for calls under way.
     pub held_tokens: u64,
+    /// Money that calls can still have, never below 0; absent without a limit in money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_nano_usd: Option<NanoUsd>,
+    /// Tokens that calls can still have, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_tokens: Option<u64>,
     /// When the window ends, in milliseconds since 1970; absent for `total`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resets_at_ms: Option<u64>,

@@ -88,7 +88,17 @@ from ._native import (
     UsageEvent,
     configure_threads,
 )
-from ._results import Estimate, Explanation, Health, ModelInfo, Span, Stats, TokenCount, Truncated  # noqa: E402
+from ._results import (  # noqa: E402
+    BudgetState,
+    Estimate,
+    Explanation,
+    Health,
+    ModelInfo,
+    Span,
+    Stats,
+    TokenCount,
+    Truncated,
+)
 
 if TYPE_CHECKING:
     from ._async import AsyncClient, AsyncStream
@@ -115,6 +125,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BudgetExceededError",
+    "BudgetState",
     "BudgetUnavailableError",
     "CacheOptions",
     "CacheOutcome",

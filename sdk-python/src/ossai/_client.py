@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from ._call import NOTHING, Base, arguments, may_have_tools, record
-from ._results import Health, ModelInfo
+from ._results import BudgetState, Health, ModelInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,6 +114,13 @@ class Client(Base):
     def health(self) -> list[Health]:
         """Asks every upstream that can be called whether it takes calls."""
         return [Health(one) for one in self._session.call("health", NOTHING, NOTHING)]
+
+    def budgets(self) -> list[BudgetState]:
+        """The budgets with what is spent, held and left in the present windows: those with a name, and every other one in use.
+
+        Of a client over an orchestrator they are its own, on which nothing is booked: the orchestrator's hold.
+        """
+        return [BudgetState(one) for one in self._session.call("budgets", NOTHING, NOTHING)]
 
     def close(self, patience: float = 0.0) -> bool:
         """Refuses new calls and gives those under way ``patience`` seconds; the rest end with ``cancelled``.

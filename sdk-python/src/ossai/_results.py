@@ -1,4 +1,4 @@
-"""Results that are small enough to be read from a dict: counts, estimates, counters, models, health."""
+"""Results that are small enough to be read from a dict: counts, estimates, counters, models, health, budgets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import Literal
 
-__all__ = ["Estimate", "Explanation", "Health", "ModelInfo", "Span", "Stats", "TokenCount", "Truncated", "View"]
+__all__ = [
+    "BudgetState",
+    "Estimate",
+    "Explanation",
+    "Health",
+    "ModelInfo",
+    "Span",
+    "Stats",
+    "TokenCount",
+    "Truncated",
+    "View",
+]
 
 
 class View:
@@ -179,3 +190,33 @@ class Health(View):
     status: Literal["serving", "not_serving"]
     latency_us: int
     message: str | None
+
+
+class BudgetState(View):
+    """A budget and what is on it in the present window. Money is nanodollars."""
+
+    __slots__ = ()
+    #: What it is of.
+    scope: Literal["tenant", "key", "user", "model", "tag"]
+    #: The tag, where it is of a tag's values.
+    tag: str | None
+    #: Whose tenant's it is, where it is not the tenant's itself.
+    tenant: str | None
+    #: Whose it is; None for calls without a tenant.
+    name: str | None
+    #: How long it lasts, in UTC.
+    window: Literal["hour", "day", "month", "total"]
+    #: It is booked and never refuses.
+    soft: bool
+    limit_nano_usd: int | None
+    limit_tokens: int | None
+    spent_nano_usd: int
+    spent_tokens: int
+    #: Held for calls under way.
+    held_nano_usd: int
+    held_tokens: int
+    #: What calls can still have; None without a limit of the kind.
+    left_nano_usd: int | None
+    left_tokens: int | None
+    #: When the window ends, in milliseconds since 1970; None for ``total``.
+    resets_at_ms: int | None
