@@ -152,6 +152,8 @@ type Cost struct {
 	CacheWritePico uint64   `json:"cache_write_pico"`
 	OutputPico     uint64   `json:"output_pico"`
 	OtherPico      uint64   `json:"other_pico"`
+	// PromptCacheSavedPico is what the vendor's prompt cache saved; negative where writing cost more than reading saved.
+	PromptCacheSavedPico int64 `json:"prompt_cache_saved_pico,omitempty"`
 	// PriceVersion is which table and entry priced it.
 	PriceVersion string `json:"price_version,omitempty"`
 }

@@ -152,6 +152,8 @@ func (c *Cost) decode(d *decoder) {
 			c.OutputPico = d.unsigned()
 		case "other_pico":
 			c.OtherPico = d.unsigned()
+		case "prompt_cache_saved_pico":
+			c.PromptCacheSavedPico = d.signed()
 		case "price_version":
 			c.PriceVersion = d.text()
 		default:

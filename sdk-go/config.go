@@ -40,6 +40,8 @@ type Config struct {
 	Fallback Fallback `json:"fallback"`
 	// Cache is the caches: in memory, and beneath it.
 	Cache Cache `json:"cache"`
+	// PromptCache is whether vendors' prompt caches are put to use: `off` (unless said otherwise), `auto`, `5m` or `1h`.
+	PromptCache string `json:"prompt_cache"`
 	// Coalesce is which calls may share a flight: `deterministic`, `all` or `off`.
 	Coalesce string `json:"coalesce"`
 	// Limits are bounds on what is read and held.

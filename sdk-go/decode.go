@@ -280,6 +280,14 @@ func (d *decoder) unsigned() uint64 {
 	return n
 }
 
+func (d *decoder) signed() int64 {
+	n, err := strconv.ParseInt(view(d.number()), 10, 64)
+	if err != nil {
+		d.fail()
+	}
+	return n
+}
+
 func (d *decoder) integer() int {
 	n := d.unsigned()
 	if n > math.MaxInt {

@@ -45,6 +45,8 @@ type CallOptions struct {
 	Safe *bool `json:"safe"`
 	// Cache is how the call uses the caches.
 	Cache CacheOptions `json:"cache"`
+	// PromptCache is whether vendors' prompt caches are put to use: `off`, `auto`, `5m` or `1h`; empty means as configured.
+	PromptCache string `json:"prompt_cache"`
 	// Coalesce is whether the call may share another identical one's flight; nil means only if it is deterministic.
 	Coalesce *bool `json:"coalesce"`
 	// IdempotencyKey is sent instead of one of ours.
@@ -219,6 +221,7 @@ func (o *CallOptions) encode(f fields) {
 		c.end()
 		f.path = f.path[:len(f.path)-1]
 	}
+	f.text("prompt_cache", o.PromptCache)
 	f.boolean("coalesce", o.Coalesce)
 	f.text("idempotency_key", o.IdempotencyKey)
 	if len(o.Headers) > 0 {
@@ -265,6 +268,8 @@ func (o *CallOptions) UnmarshalJSON(data []byte) (err error) {
 			return keepAs(&o.Safe, raw)
 		case "cache":
 			return o.Cache.keep(raw)
+		case "prompt_cache":
+			return keepText(&o.PromptCache, raw)
 		case "coalesce":
 			return keepAs(&o.Coalesce, raw)
 		case "idempotency_key":

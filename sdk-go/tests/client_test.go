@@ -301,7 +301,7 @@ func TestEverySettingReachesTheCore(t *testing.T) {
 		Fallback: ossai.Fallback{Models: map[string][]string{model: {"openai/gpt-4o"}}, On: []ossai.ErrorKind{ossai.ErrContentFiltered}},
 		Cache:    ossai.Cache{Enabled: yes, MaxBytes: ossai.Ptr(int64(1 << 20)), EmbeddingMaxBytes: ossai.Ptr(int64(0)), TTL: 1, EmbeddingTTL: 1, Store: "all", StaleIfError: 1, StaleWhileRevalidate: 1, EarlyRefresh: 1},
 		Budgets:  ossai.Budgets{Limits: []ossai.Budget{{Scope: "tenant", Window: "day", NanoUSD: ossai.Ptr(ossai.NanoUSD(1e9))}}},
-		Coalesce: "off",
+		Coalesce: "off", PromptCache: "auto",
 		Limits:   ossai.Limits{MaxResponseBytes: 1, MaxEventBytes: 1, MaxGRPCMessageBytes: 1, MaxStreamLogBytes: 1, MaxInFlight: 1},
 		TLS:      ossai.TLS{BundledRoots: true},
 		Proxy:    ossai.Proxy{FromEnv: ossai.Ptr(false)},
@@ -332,7 +332,7 @@ func TestEveryOptionOfACallReachesTheCore(t *testing.T) {
 	all := ossai.CallOptions{
 		Timeout: time.Minute, AttemptTimeout: time.Minute, FirstByteTimeout: time.Minute, StreamIdleTimeout: time.Minute, MaxAttempts: 2,
 		Fallbacks: []string{"openai/gpt-4o"}, FallbackOn: []ossai.ErrorKind{ossai.ErrContentFiltered}, Hedge: ossai.Ptr(true), HedgeAfter: time.Minute,
-		Safe: ossai.Ptr(true), Cache: ossai.CacheOptions{MaxAge: time.Minute, TTL: time.Minute, Refresh: true}, Coalesce: ossai.Ptr(true),
+		Safe: ossai.Ptr(true), Cache: ossai.CacheOptions{MaxAge: time.Minute, TTL: time.Minute, Refresh: true}, PromptCache: "1h", Coalesce: ossai.Ptr(true),
 		IdempotencyKey: "key-1", Headers: map[string]string{"x-a": "1"}, Tags: map[string]string{"a": "b"}, MaxCost: ossai.Ptr(ossai.NanoUSD(1e9)),
 		Prices:      object{"input": 1, "output": 2},
 		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Priority: 1, Unsupported: "refuse", Trace: ossai.Ptr(true),
@@ -348,7 +348,7 @@ func TestEveryOptionOfACallReachesTheCore(t *testing.T) {
 	var one ossai.CallOptions
 	text := `{"timeout_ms": 60000, "attempt_timeout_ms": 60000, "first_byte_timeout_ms": 60000, "stream_idle_timeout_ms": 60000, "max_attempts": 2,
 		"fallbacks": ["openai/gpt-4o"], "fallback_on": ["content_filtered"], "hedge": true, "hedge_after_ms": 60000, "safe": true,
-		"cache": {"max_age_ms": 60000, "ttl_ms": 60000, "refresh": true}, "coalesce": true, "idempotency_key": "key-1", "headers": {"x-a": "1"},
+		"cache": {"max_age_ms": 60000, "ttl_ms": 60000, "refresh": true}, "prompt_cache": "1h", "coalesce": true, "idempotency_key": "key-1", "headers": {"x-a": "1"},
 		"tags": {"a": "b"}, "max_cost": 1000000000, "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "priority": 1,
 		"unsupported": "refuse", "trace": true}`
 	if err := json.Unmarshal([]byte(text), &one); err != nil {

@@ -71,6 +71,8 @@ export interface ClientOptions {
   /** Whether a second copy of a late call that is marked `safe` goes out. */
   hedge?: { enabled?: boolean; afterMs?: number | null };
   cache?: { enabled?: boolean; maxBytes?: number; ttlMs?: number; embeddingTtlMs?: number; store?: "deterministic" | "all" };
+  /** Whether vendors' prompt caches are put to use; `off` unless said otherwise. */
+  promptCache?: PromptCache;
   /** Which calls may share a flight. */
   coalesce?: "deterministic" | "all" | "off";
   limits?: {
@@ -95,6 +97,12 @@ export interface ClientOptions {
   /** For tests only. */
   testing?: { timeScale?: number; seed?: number; wallJump?: { atMs: number; byMs: number }; hangingHosts?: readonly string[]; panics?: number };
 }
+
+/**
+ * Whether vendors' prompt caches are put to use: `auto` has what is expected to come again kept for as long as saves most, `5m` and `1h`
+ * say how long where the vendor lets one choose.
+ */
+export type PromptCache = "off" | "auto" | "5m" | "1h";
 
 /** Recorded answers of providers, in a file: the same in every language. */
 export interface CassetteOptions {
@@ -172,6 +180,8 @@ export interface CallOptions extends SignalOptions, LoopOptions {
   retries?: number;
   maxAttempts?: number;
   cache?: { noCache?: boolean; refresh?: boolean; maxAgeMs?: number; ttlMs?: number };
+  /** Whether vendors' prompt caches are put to use for the call; absent means as configured. */
+  promptCache?: PromptCache;
   /** Whether the call may share another identical one's flight; absent means only if it is deterministic. */
   coalesce?: boolean;
   idempotencyKey?: string;

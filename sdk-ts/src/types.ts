@@ -139,6 +139,8 @@ export interface Cost {
   cache_write_pico: Picodollars;
   output_pico: Picodollars;
   other_pico: Picodollars;
+  /** What the vendor's prompt cache saved; negative where writing cost more than reading saved, absent where it is 0. */
+  prompt_cache_saved_pico?: Picodollars;
   price_version?: string;
 }
 

@@ -11,7 +11,7 @@ use super::validate;
 use crate::client::config::ProviderKind;
 use crate::error::Result;
 use crate::provider;
-use crate::types::{Completion, CompletionRequest, TraceStep};
+use crate::types::{Completion, CompletionRequest, PromptCache, TraceStep};
 
 impl Flight {
     /// A flight to one model: encode, try, settle, keep.
@@ -34,6 +34,10 @@ impl Flight {
             }
         }
         self.check_missing(&request.model)?;
+        let request = match self.prompt_cache() {
+            PromptCache::Off => request,
+            wanted => self.planned(request, wanted),
+        };
         let request = match self.core.budgets {
             None => request,
             Some(_) => Box::pin(self.clamped(&request)).await?.unwrap_or(request),

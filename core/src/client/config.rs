@@ -17,6 +17,7 @@ use crate::call::{fallback, validate};
 pub use crate::cassette::config::{Cassette, CassetteMode, CassetteTiming};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::Api;
+use crate::types::PromptCache;
 
 /// Everything a client can be told. Durations are milliseconds, sizes bytes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct Config {
     pub fallback: Fallback,
     /// The caches: in memory, and beneath it.
     pub cache: Cache,
+    /// Whether and how vendors' prompt caches are put to use, unless the call says otherwise. Over an orchestrator its own
+    /// configuration says so.
+    pub prompt_cache: PromptCache,
     /// Which calls may share a flight.
     pub coalesce: Coalesce,
     /// Bounds on what is read and held.

@@ -264,6 +264,7 @@ impl Client {
                     prices: options.prices.clone(),
                     ..EstimateOptions::default()
                 },
+                options.prompt_cache.unwrap_or(core.config.prompt_cache),
             )?,
             refused,
         })

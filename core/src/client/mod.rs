@@ -41,6 +41,7 @@ use crate::cache::missing::Missing;
 use crate::call::flight::{self, Flights};
 use crate::call::gather::Gatherer;
 use crate::call::hedge::Latencies;
+use crate::call::prompt::Reuse;
 use crate::call::recorded::{self, Recorder};
 use crate::cassette::Deck;
 use crate::cost::PriceTable;
@@ -105,6 +106,8 @@ pub(crate) struct Core {
     pub(crate) embeddings: EmbeddingFlights,
     pub(crate) prices: PriceTable,
     pub(crate) calibration: Calibration,
+    /// How often beginnings of requests came again.
+    pub(crate) prompts: std::sync::Mutex<Reuse>,
     /// Absent where none is configured, which then costs a look at this.
     pub(crate) budgets: Option<Arc<Budgets>>,
     /// Likewise, of what calls used and cost.
@@ -290,6 +293,7 @@ impl Client {
                 embeddings: Flights::new(limits),
                 prices,
                 calibration: Calibration::new(),
+                prompts: std::sync::Mutex::default(),
                 budgets: budgets.0.clone(),
                 recorder: recorded::recorder(&config.usage)?,
                 closed: false.into(),

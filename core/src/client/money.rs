@@ -11,7 +11,7 @@ use crate::cost::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Counters;
 use crate::provider::ModelTraits;
-use crate::types::{CallOptions, CompletionRequest, Cost, CostStatus, NanoUsd, Usage};
+use crate::types::{CallOptions, CompletionRequest, Cost, CostStatus, NanoUsd, PromptCache, Usage};
 
 /// Assumptions of an estimate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,13 +39,22 @@ impl Client {
     ) -> Result<Estimate> {
         crate::call::validate::split_model(&request.model)?;
         crate::call::depth::completion(request)?;
-        self.core.estimate(request, options)
+        let wanted = self.core.config.prompt_cache;
+        self.core.estimate(request, options, wanted)
     }
 }
 
 /// Whether the model's answers are computed here: they cost nothing, which is known.
 fn is_free(model: &str) -> bool {
     model.starts_with("local/")
+}
+
+/// The dearest writing to a vendor's cache that may be chosen for a call.
+fn writes(wanted: PromptCache) -> CacheWrites {
+    match wanted {
+        PromptCache::Auto | PromptCache::OneHour => CacheWrites::OneHour,
+        PromptCache::Off | PromptCache::FiveMinutes => CacheWrites::Standard,
+    }
 }
 
 impl Core {
@@ -68,6 +77,7 @@ impl Core {
         &self,
         request: &CompletionRequest,
         options: &EstimateOptions,
+        wanted: PromptCache,
     ) -> Result<Estimate> {
         let count = self.count_request(request)?;
         if is_free(&request.model) {
@@ -90,7 +100,7 @@ impl Core {
             cached: options.cached_tokens,
             audio: 0,
             image: 0,
-            cache_writes: CacheWrites::default(),
+            cache_writes: writes(wanted),
         };
         let output = OutputEstimate {
             max_tokens: request.max_tokens,
@@ -125,6 +135,7 @@ impl Core {
                 prices: options.prices.clone(),
                 ..EstimateOptions::default()
             },
+            options.prompt_cache.unwrap_or(self.config.prompt_cache),
         )?;
         match (estimate.status, estimate.high) {
             (CostStatus::Unknown, _) => {

@@ -101,6 +101,7 @@ pub fn cost(found: &Found, usage: &Usage, context: &PriceContext<'_>) -> Cost {
     cost.cache_write_pico = part(bill.cache_write);
     cost.output_pico = part(bill.output);
     cost.other_pico = part(bill.other);
+    cost.prompt_cache_saved_pico = bill.saved();
     let whole = [
         bill.input,
         bill.cache_read,
@@ -294,6 +295,8 @@ struct Bill {
     cache_write: u128,
     output: u128,
     other: u128,
+    /// What the cached and written tokens would have cost as fresh input.
+    uncached: u128,
     /// A count the vendor did not report was assumed.
     guessed: bool,
 }
@@ -349,6 +352,15 @@ impl Bill {
             rate(&[M::AudioCacheRead, M::CacheRead, M::AudioIn, M::Input]),
         )?;
 
+        let written = write.saturating_add(write_1h).saturating_add(write_12h);
+        let text = written.saturating_add(u.cache_read_tokens - read_audio);
+        charge(&mut bill.uncached, text, rate(&[M::Input]))?;
+        charge(
+            &mut bill.uncached,
+            read_audio,
+            rate(&[M::AudioIn, M::Input]),
+        )?;
+
         let fresh = u
             .input_tokens
             .saturating_sub(u.cache_read_tokens)
@@ -388,6 +400,16 @@ impl Bill {
             charge(&mut bill.other, u.web_searches, rate(&[M::WebSearch]))?;
         }
         Some(bill)
+    }
+}
+
+impl Bill {
+    /// What the vendor's cache saved, see [`Cost::prompt_cache_saved_pico`].
+    fn saved(&self) -> i64 {
+        let whole = |pico: u128| i128::try_from(pico).unwrap_or(i128::MAX);
+        let billed = self.cache_read.saturating_add(self.cache_write);
+        let saved = whole(self.uncached).saturating_sub(whole(billed));
+        i64::try_from(saved).unwrap_or(if saved < 0 { i64::MIN } else { i64::MAX })
     }
 }
 

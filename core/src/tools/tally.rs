@@ -137,6 +137,9 @@ fn sum_cost(a: &Cost, b: &Cost) -> Cost {
         cache_write_pico: sum(|c| c.cache_write_pico),
         output_pico: sum(|c| c.output_pico),
         other_pico: sum(|c| c.other_pico),
+        prompt_cache_saved_pico: a
+            .prompt_cache_saved_pico
+            .saturating_add(b.prompt_cache_saved_pico),
         price_version: b.price_version.clone(),
     }
 }

@@ -30,7 +30,7 @@ pub use event::StreamEvent;
 pub use message::{Message, Role, ToolCall};
 pub use model::{Health, HealthStatus, ModelInfo};
 pub use money::NanoUsd;
-pub use options::{CacheOptions, CallOptions, Unsupported};
+pub use options::{CacheOptions, CallOptions, PromptCache, Unsupported};
 pub use raw::RawJson;
 pub use request::{
     CompletionRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice, ToolDefinition,

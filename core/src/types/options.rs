@@ -47,6 +47,9 @@ pub struct CallOptions {
     pub safe: Option<bool>,
     /// How the call uses the caches.
     pub cache: CacheOptions,
+    /// Whether vendors' prompt caches are put to use for the call; absent means as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_cache: Option<PromptCache>,
     /// Whether the call may share another identical one's flight; absent means only if it is deterministic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coalesce: Option<bool>,
@@ -98,6 +101,25 @@ pub enum Unsupported {
     Drop,
     /// The call is refused with `unsupported` before anything is sent.
     Refuse,
+}
+
+/// Whether and how vendors' prompt caches are put to use (Anthropic's, by marks; OpenAI's, by a key).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum PromptCache {
+    /// Nothing is added to requests; marks and keys of the caller's own go out as they are.
+    #[default]
+    #[serde(rename = "off")]
+    Off,
+    /// Beginnings of requests that are expected to come again are kept for as long as saves most.
+    #[serde(rename = "auto")]
+    Auto,
+    /// The same, and Anthropic keeps them for five minutes.
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// The same, and Anthropic keeps them for an hour.
+    #[serde(rename = "1h")]
+    OneHour,
 }
 
 /// How one call uses the caches.

@@ -42,6 +42,7 @@ fn is_zero(n: &u32) -> bool {
 /// | `gather` | `waited` | |
 /// | | `alone` | `idle` (nothing was under way), `apart` (too large, or the server takes no several inputs), `single` (nobody else came), `refused` (together) |
 /// | `parameters` | `dropped` | `model` (`fields`: which) |
+/// | `prompt_cache` | `marked`, `keyed` | (`fields`: where) |
 /// | `pace` | `waited`, `refused` | `requests`, `tokens`, `retry_after` … |
 /// | `budget` | `held` | |
 /// | | `refused` | the scope of the budget, or `unavailable` |

@@ -67,6 +67,10 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
+fn is_nought(n: &i64) -> bool {
+    *n == 0
+}
+
 impl Usage {
     /// Input and output together.
     #[must_use]
@@ -108,6 +112,10 @@ pub struct Cost {
     pub output_pico: u64,
     /// Charges by the piece (searches, requests), in picodollars.
     pub other_pico: u64,
+    /// What the vendor's prompt cache saved, in picodollars: its part of the input at the rates of fresh input, less what it did
+    /// cost. Negative where writing cost more than reading saved.
+    #[serde(skip_serializing_if = "is_nought")]
+    pub prompt_cache_saved_pico: i64,
     /// Which table and entry priced it, so that past calls re-price alike (`2026-11-20`, `overlay`, `call`).
     #[serde(skip_serializing_if = "String::is_empty")]
     pub price_version: String,

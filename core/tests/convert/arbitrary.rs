@@ -280,6 +280,14 @@ impl Gen {
             hedge: self.option(|g| g.bits() & 1 == 1),
             hedge_after_ms: self.option(Self::int),
             safe: self.option(|g| g.bits() & 1 == 1),
+            prompt_cache: self.option(|g| {
+                g.of(&[
+                    PromptCache::Off,
+                    PromptCache::Auto,
+                    PromptCache::FiveMinutes,
+                    PromptCache::OneHour,
+                ])
+            }),
             unsupported: self.option(|g| g.of(&[Unsupported::Drop, Unsupported::Refuse])),
         }
     }
@@ -319,6 +327,7 @@ impl Gen {
             cache_write_pico: self.int(),
             output_pico: self.int(),
             other_pico: self.int(),
+            prompt_cache_saved_pico: i64::from_ne_bytes(self.int().to_ne_bytes()),
             price_version: self.text(),
         }
     }

@@ -301,6 +301,9 @@ pub struct Cost {
     /// Which price table and entry priced it.
     #[prost(string, tag = "8")]
     pub price_version: ::prost::alloc::string::String,
+    /// What the vendor's prompt cache saved, in picodollars; negative where writing cost more than reading saved.
+    #[prost(sint64, tag = "9")]
+    pub prompt_cache_saved_pico_usd: i64,
 }
 /// Whether a price stands behind a cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -810,6 +813,9 @@ pub struct CallOptions {
     /// Refuse the call when the model or its wire format does not take one of its parameters, instead of leaving it out.
     #[prost(bool, optional, tag = "14")]
     pub refuse_unsupported: ::core::option::Option<bool>,
+    /// Whether and how vendors' prompt caches are put to use; unspecified means as configured.
+    #[prost(enumeration = "PromptCache", tag = "15")]
+    pub prompt_cache: i32,
     /// Models asked in the request's place when it cannot answer, in order; absent means the configured ones.
     #[prost(message, optional, tag = "30")]
     pub fallbacks: ::core::option::Option<Names>,
@@ -852,6 +858,47 @@ pub struct CacheOptions {
     /// Keep the answer this long, in milliseconds.
     #[prost(uint64, optional, tag = "4")]
     pub ttl_ms: ::core::option::Option<u64>,
+}
+/// Whether and how vendors' prompt caches are put to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PromptCache {
+    /// As configured.
+    Unspecified = 0,
+    /// Nothing is added to requests.
+    Off = 1,
+    /// What is expected to come again is kept for as long as saves most.
+    Auto = 2,
+    /// The same, for five minutes where the vendor lets one choose.
+    FiveMinutes = 3,
+    /// The same, for an hour.
+    OneHour = 4,
+}
+impl PromptCache {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PROMPT_CACHE_UNSPECIFIED",
+            Self::Off => "PROMPT_CACHE_OFF",
+            Self::Auto => "PROMPT_CACHE_AUTO",
+            Self::FiveMinutes => "PROMPT_CACHE_FIVE_MINUTES",
+            Self::OneHour => "PROMPT_CACHE_ONE_HOUR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROMPT_CACHE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PROMPT_CACHE_OFF" => Some(Self::Off),
+            "PROMPT_CACHE_AUTO" => Some(Self::Auto),
+            "PROMPT_CACHE_FIVE_MINUTES" => Some(Self::FiveMinutes),
+            "PROMPT_CACHE_ONE_HOUR" => Some(Self::OneHour),
+            _ => None,
+        }
+    }
 }
 /// One request for a completion.
 ///

@@ -95,6 +95,9 @@ class Cost(_Record):
     @property
     def other_pico(self) -> int: ...
     @property
+    def prompt_cache_saved_pico(self) -> int:
+        """What the vendor's prompt cache saved; negative where writing cost more than reading saved."""
+    @property
     def price_version(self) -> str: ...
     @property
     def usd(self) -> float | None:

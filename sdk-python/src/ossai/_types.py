@@ -151,6 +151,8 @@ class CallOptions(TypedDict, total=False):
     stream_idle_timeout_ms: int
     max_attempts: int
     cache: CacheOptions
+    #: Whether vendors' prompt caches are put to use for the call; absent means as configured.
+    prompt_cache: Literal["off", "auto", "5m", "1h"]
     coalesce: bool
     idempotency_key: str
     headers: Mapping[str, str]
@@ -266,6 +268,8 @@ class ConfigKeywords(TypedDict, total=False):
     timeouts: Mapping[str, int | None]
     retry: Mapping[str, int]
     cache: Mapping[str, Any]
+    #: Whether vendors' prompt caches are put to use; ``off`` unless said otherwise.
+    prompt_cache: Literal["off", "auto", "5m", "1h"]
     coalesce: Literal["deterministic", "all", "off"]
     limits: Mapping[str, int]
     #: What calls may cost, by tenant, key, user, model and tag: ``limits``, ``ledger``, ``lease_ms``

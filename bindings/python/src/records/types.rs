@@ -55,7 +55,8 @@ record! {
 record! {
     /// What a call cost: `total` in nanodollars, the shares in picodollars.
     Cost(ossai::Cost) {
-        status, total, input_pico, cache_read_pico, cache_write_pico, output_pico, other_pico, price_version,
+        status, total, input_pico, cache_read_pico, cache_write_pico, output_pico, other_pico,
+        prompt_cache_saved_pico, price_version,
     } {
         /// The whole in dollars, for display only; None when no price is known.
         #[getter]

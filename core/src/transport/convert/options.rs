@@ -2,7 +2,7 @@
 
 use ossai_proto::v1 as pb;
 
-use crate::types::{CacheOptions, CallOptions, NanoUsd, Unsupported};
+use crate::types::{CacheOptions, CallOptions, NanoUsd, PromptCache, Unsupported};
 
 /// The options an orchestrator takes from a caller.
 ///
@@ -35,6 +35,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         trace,
         priority,
         unsupported,
+        prompt_cache,
         patience_ms,
     } = options;
     let CacheOptions {
@@ -69,6 +70,14 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         hedge_after_ms: *hedge_after_ms,
         safe: *safe,
         patience_ms: *patience_ms,
+        prompt_cache: prompt_cache
+            .map_or(pb::PromptCache::Unspecified, |wanted| match wanted {
+                PromptCache::Off => pb::PromptCache::Off,
+                PromptCache::Auto => pb::PromptCache::Auto,
+                PromptCache::FiveMinutes => pb::PromptCache::FiveMinutes,
+                PromptCache::OneHour => pb::PromptCache::OneHour,
+            })
+            .into(),
     }
 }
 
@@ -97,6 +106,7 @@ impl From<pb::CallOptions> for CallOptions {
             hedge_after_ms,
             safe,
             patience_ms,
+            prompt_cache,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -117,6 +127,14 @@ impl From<pb::CallOptions> for CallOptions {
             hedge_after_ms,
             safe,
             patience_ms,
+            prompt_cache: match pb::PromptCache::try_from(prompt_cache) {
+                Ok(pb::PromptCache::Off) => Some(PromptCache::Off),
+                Ok(pb::PromptCache::Auto) => Some(PromptCache::Auto),
+                Ok(pb::PromptCache::FiveMinutes) => Some(PromptCache::FiveMinutes),
+                Ok(pb::PromptCache::OneHour) => Some(PromptCache::OneHour),
+                // What a newer peer wants of them is not known here: the configuration decides.
+                Ok(pb::PromptCache::Unspecified) | Err(_) => None,
+            },
             cache: CacheOptions {
                 no_cache,
                 refresh,

@@ -52,6 +52,7 @@ impl From<&Cost> for pb::Cost {
             cache_write_pico,
             output_pico,
             other_pico,
+            prompt_cache_saved_pico,
             price_version,
         } = cost;
         let status = match status {
@@ -67,6 +68,7 @@ impl From<&Cost> for pb::Cost {
             cache_write_pico_usd: *cache_write_pico,
             output_pico_usd: *output_pico,
             other_pico_usd: *other_pico,
+            prompt_cache_saved_pico_usd: *prompt_cache_saved_pico,
             price_version: price_version.clone(),
         }
     }
@@ -82,6 +84,7 @@ impl From<pb::Cost> for Cost {
             cache_write_pico_usd,
             output_pico_usd,
             other_pico_usd,
+            prompt_cache_saved_pico_usd,
             price_version,
         } = cost;
         Self {
@@ -101,6 +104,7 @@ impl From<pb::Cost> for Cost {
             cache_write_pico: cache_write_pico_usd,
             output_pico: output_pico_usd,
             other_pico: other_pico_usd,
+            prompt_cache_saved_pico: prompt_cache_saved_pico_usd,
             price_version,
         }
     }
