@@ -258,6 +258,43 @@ type ModelInfo struct {
 	Extra map[string]json.RawMessage `json:"extra,omitempty"`
 }
 
+// Invalidation says which kept answers are meant, always of the client's own tenant: exactly one of Model, Tag and All.
+type Invalidation struct {
+	// Model is a model by its whole name, provider/model: what it has answered.
+	Model string `json:"model"`
+	// Tag is the name of a tag, and Value its value: what was kept for calls that had it.
+	Tag   string `json:"tag"`
+	Value string `json:"value"`
+	// All is everything.
+	All bool `json:"all"`
+}
+
+// MarshalJSON writes it as it stands in every language: only what is meant.
+func (i Invalidation) MarshalJSON() ([]byte, error) {
+	fields := map[string]any{}
+	if i.Model != "" {
+		fields["model"] = i.Model
+	}
+	if i.Tag != "" {
+		fields["tag"] = i.Tag
+	}
+	if i.Tag != "" || i.Value != "" {
+		fields["value"] = i.Value
+	}
+	if i.All {
+		fields["all"] = true
+	}
+	return json.Marshal(fields)
+}
+
+// Invalidated is what an invalidation did.
+type Invalidated struct {
+	// Dropped are the answers dropped out of memory, an orchestrator's included; what counts no more beneath is not counted.
+	Dropped int64 `json:"dropped"`
+	// Tiers is where it holds, in the order tiers are asked.
+	Tiers []string `json:"tiers"`
+}
+
 // Health is the health of one upstream.
 type Health struct {
 	// Upstream is `orchestrator`, or the provider's name.

@@ -159,6 +159,16 @@ func (c *Client) Budgets(ctx context.Context) ([]BudgetState, error) {
 	return budgets, nil
 }
 
+// Invalidate lets kept answers count no more: a model's, those kept for calls with a tag, or all of the client's tenant. It holds
+// for this client when it returns, and within a second for other processes with the same Redis or folder.
+func (c *Client) Invalidate(ctx context.Context, what Invalidation) (*Invalidated, error) {
+	done := new(Invalidated)
+	if err := c.call(ctx, "invalidate", func(e *encoder) { e.any("", what) }, nil, reflected(done)); err != nil {
+		return nil, err
+	}
+	return done, nil
+}
+
 // Shutdown refuses new calls and waits until those under way have ended, or until the context ends: then the rest is cancelled,
 // and the context's error is returned. The client is closed afterwards.
 func (c *Client) Shutdown(ctx context.Context) error {

@@ -134,6 +134,8 @@ pub enum Op {
     Lookup,
     /// What the call would do, without sending it.
     Explain,
+    /// Kept answers count no more; the result says where.
+    Invalidate,
     /// No call: something befalls the client; its `request` says what.
     Disturb,
 }

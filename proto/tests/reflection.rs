@@ -18,6 +18,7 @@ fn the_descriptor_set_holds_every_service_and_all_imports() {
     assert_eq!(
         services,
         [
+            "CacheService",
             "CompletionService",
             "CostService",
             "EmbeddingService",

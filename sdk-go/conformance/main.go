@@ -71,6 +71,13 @@ func (a *adapter) call(ctx context.Context, q question, next chan struct{}) (any
 		}
 		options = append(options, more...)
 	}
+	if q.Op == "invalidate" {
+		var what ossai.Invalidation
+		if err := json.Unmarshal(q.Request, &what); err != nil {
+			return nil, err
+		}
+		return client.Invalidate(ctx, what)
+	}
 	if q.Op == "embed" {
 		var request ossai.EmbeddingRequest
 		if err := json.Unmarshal(q.Request, &request); err != nil {

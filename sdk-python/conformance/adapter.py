@@ -193,6 +193,8 @@ def call(client: Any, op: str, request: Any, options: Any, more: dict[str, Any])
         return getattr(client, op)(request, options=options, **more)
     if op in ("count", "estimate"):
         return getattr(client, op)(request)
+    if op == "invalidate":
+        return client.invalidate(**request)
     return getattr(client, op)()
 
 
@@ -256,7 +258,7 @@ class Async:
                     await self.next[id].acquire()
                 return stream.completion
         answer = call(client, op, request, options, more)
-        return await answer if op in ("complete", "embed", "models", "health", "budgets") else answer
+        return await answer if op in ("complete", "embed", "models", "health", "budgets", "invalidate") else answer
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ async function call(question) {
     return stream.completion;
   }
   if (op === "lookup" || op === "explain") return client[op](request, options);
-  if (op === "count" || op === "estimate") return client[op](request);
+  if (op === "count" || op === "estimate" || op === "invalidate") return client[op](request);
   return client[op]();
 }
 

@@ -21,6 +21,8 @@ import type {
   Estimate,
   Explanation,
   Health,
+  Invalidated,
+  Invalidation,
   ModelEntry,
   ModelInfo,
   StreamEvent,
@@ -302,7 +304,16 @@ export class Client implements AsyncDisposable {
     return this.#now("stats", "");
   }
 
-  /** Forgets every kept answer. */
+  /**
+   * Lets kept answers count no more: a model's, those kept for calls with a tag, or all of the client's tenant.
+   *
+   * It holds for this client when the promise is kept, and within a second for other processes with the same Redis or folder.
+   */
+  async invalidate(what: Invalidation, options?: SignalOptions): Promise<Invalidated> {
+    return this.#call("invalidate", encode("", what), options);
+  }
+
+  /** Forgets every kept answer in memory. */
   clearCache(): void {
     this.#now("clear_cache", "");
   }

@@ -472,6 +472,23 @@ export interface TierStats {
   ailing: boolean;
 }
 
+/** Which kept answers are meant, always of the client's own tenant. */
+export type Invalidation =
+  /** What a model, `provider/model`, has answered. */
+  | { model: string }
+  /** What was kept for calls that had this tag. */
+  | { tag: string; value: string }
+  /** Everything. */
+  | { all: true };
+
+/** What an invalidation did. */
+export interface Invalidated {
+  /** Answers dropped out of memory, an orchestrator's included; what counts no more beneath is not counted. */
+  dropped: number;
+  /** Where it holds, in the order tiers are asked. */
+  tiers: ("memory" | "redis" | "disk" | "orchestrator")[];
+}
+
 /** A model's entry in the price table. */
 export interface ModelEntry {
   [name: string]: unknown;

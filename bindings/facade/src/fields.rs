@@ -32,6 +32,7 @@ pub fn field_names(of: &str) -> &'static [&'static str] {
         "TokenCount" => of_type::<ossai::TokenCount>(),
         "ModelInfo" => of_type::<ossai::ModelInfo>(),
         "BudgetState" => of_type::<ossai::budget::BudgetState>(),
+        "Invalidated" => of_type::<ossai::Invalidated>(),
         "Health" => of_type::<ossai::Health>(),
         _ => &[],
     }

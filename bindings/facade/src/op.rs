@@ -7,7 +7,8 @@ use ossai::client::config::without_value;
 use ossai::cost::{ModelKind, ModelQuery, ModelSort, PriceContext};
 use ossai::tokens::{self, Encoding};
 use ossai::{
-    CallOptions, Client, CompletionRequest, EmbeddingRequest, Error, EstimateOptions, Result,
+    CallOptions, Client, CompletionRequest, EmbeddingRequest, Error, EstimateOptions, Invalidation,
+    Result,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -57,6 +58,8 @@ pub enum Op {
     Stats,
     /// Forgets every kept answer.
     ClearCache,
+    /// Lets kept answers count no more, in every tier.
+    Invalidate,
     /// Refuses new calls and waits for those under way.
     Close,
 }
@@ -82,6 +85,7 @@ impl Op {
         ("catalog", Self::Catalog),
         ("stats", Self::Stats),
         ("clear_cache", Self::ClearCache),
+        ("invalidate", Self::Invalidate),
         ("close", Self::Close),
     ];
 
@@ -147,6 +151,8 @@ pub enum Work {
     Stats,
     /// [`Op::ClearCache`].
     ClearCache,
+    /// [`Op::Invalidate`].
+    Invalidate(Invalidation),
     /// [`Op::Close`].
     Close(CloseRequest),
 }
@@ -341,6 +347,7 @@ impl Work {
             Op::Budgets => read::<Nothing>("", request).map(|_| Self::Budgets)?,
             Op::Stats => read::<Nothing>("", request).map(|_| Self::Stats)?,
             Op::ClearCache => read::<Nothing>("", request).map(|_| Self::ClearCache)?,
+            Op::Invalidate => Self::Invalidate(read("", request)?),
         })
     }
 
@@ -470,6 +477,10 @@ impl Work {
                 .map(|found| found.entry))?,
             Self::Catalog(request) => now(catalog(&client, &request)?)?,
             Self::Stats => now(client.stats())?,
+            Self::Invalidate(what) => later(async move {
+                let done = client.invalidate(&what).await?;
+                Reply::value(done).map(Answer::Reply)
+            }),
             Self::ClearCache => {
                 client.clear_cache();
                 Carried::Now(Reply::Value(json!({})))

@@ -11,7 +11,8 @@ use conformance::runner::{Client, Driver, EventSink, Invocation, Setup};
 use futures_util::{Stream, StreamExt};
 use ossai::client::config::without_value;
 use ossai::{
-    CallOptions, CompletionRequest, Config, EmbeddingRequest, Error, EstimateOptions, StreamEvent,
+    CallOptions, CompletionRequest, Config, EmbeddingRequest, Error, EstimateOptions, Invalidation,
+    StreamEvent,
 };
 use ossai_orchestrator::{ServeConfig, Server, Store};
 use serde::Serialize;
@@ -276,6 +277,10 @@ impl Client for Open {
                         .explain(&Arc::new(request), &Arc::new(options))
                         .map_err(failed)?,
                 )
+            }
+            Op::Invalidate => {
+                let what: Invalidation = typed("", &call.request)?;
+                value(client.invalidate(&what).await.map_err(failed)?)
             }
             Op::Disturb => Err(json!({"kind": "internal", "message": "no call"})),
             Op::Lookup => {

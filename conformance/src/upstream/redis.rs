@@ -125,8 +125,23 @@ fn keep(kept: &mut HashMap<Vec<u8>, Vec<u8>>, name: &str, words: &[Vec<u8>]) -> 
     let word = |i: usize| words.get(i).cloned().unwrap_or_default();
     match name {
         "SET" => {
+            let only_new = words.iter().skip(3).any(|word| word == b"NX");
+            if only_new && kept.contains_key(&word(1)) {
+                return b"$-1\r\n".to_vec();
+            }
             kept.insert(word(1), word(2));
             b"+OK\r\n".to_vec()
+        }
+        "MGET" => {
+            let names = words.get(1..).unwrap_or_default();
+            let mut reply = format!("*{}\r\n", names.len()).into_bytes();
+            for name in names {
+                reply.extend(
+                    kept.get(name)
+                        .map_or_else(|| b"$-1\r\n".to_vec(), |value| bulk(value)),
+                );
+            }
+            reply
         }
         "GETRANGE" => {
             let end = String::from_utf8_lossy(&word(3)).parse::<usize>();

@@ -4,6 +4,7 @@
 //! no more of them. Nothing is touched before the first look.
 
 mod folder;
+mod marks;
 #[cfg(all(test, not(ossai_loom)))]
 #[allow(clippy::unwrap_used)]
 mod tests;
@@ -15,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::envelope::{Kind, Sealer, Times};
+use super::marks::{Id, Token};
 use super::tier::{Fault, Guard};
-use super::{Found, Kept, parse};
+use super::{Found, Kept, Scopes, parse};
 use crate::call::key::Key;
 use crate::types::CacheTier;
 use folder::{Folder, Stored};
@@ -35,6 +37,12 @@ pub(super) struct Settings {
     pub(super) encrypt: bool,
     /// Instead of the folder's own secret.
     pub(super) secret: Option<[u8; 32]>,
+}
+
+/// The marks in the folder: the digest of a call's scopes, and the tenant's mark that changes every time.
+pub(super) struct Marks {
+    pub(super) digest: Token,
+    pub(super) any: Token,
 }
 
 /// The disk tier.
@@ -83,10 +91,30 @@ impl Disk {
         &self,
         kind: Kind,
         keys: &[Key],
+        scopes: &Scopes,
         now: u64,
-    ) -> Result<Option<Found>, Fault> {
-        let (files, keys) = (Arc::clone(&self.files), keys.to_vec());
-        let work = self.blocking(move || files.find(kind, &keys, now));
+    ) -> Result<(Option<Found>, Marks), Fault> {
+        let (files, keys, scopes) = (Arc::clone(&self.files), keys.to_vec(), scopes.clone());
+        let work = self.blocking(move || files.find(kind, &keys, &scopes, now));
+        self.guard.within(work).await
+    }
+
+    /// The marks of a call that asks for nothing else.
+    pub(super) async fn marks_of(&self, scopes: &Scopes) -> Result<Marks, Fault> {
+        let (files, scopes) = (Arc::clone(&self.files), scopes.clone());
+        let work = self.blocking(move || files.marks(&scopes));
+        self.guard.within(work).await
+    }
+
+    /// Changes the mark of a scope, and then the one of the tenant that changes every time. Gives that one.
+    pub(super) async fn invalidate(&self, scope: Id, any: Id) -> Result<Token, Fault> {
+        let files = Arc::clone(&self.files);
+        let work = self.blocking(move || {
+            files.again(|opened| {
+                opened.folder.invalidate(&scope)?;
+                opened.folder.invalidate(&any)
+            })
+        });
         self.guard.within(work).await
     }
 
@@ -147,8 +175,23 @@ impl Files {
         ))
     }
 
-    fn find(&self, kind: Kind, keys: &[Key], now: u64) -> io::Result<Option<Found>> {
+    fn marks(&self, scopes: &Scopes) -> io::Result<Marks> {
+        let folder = &self.opened()?.folder;
+        Ok(Marks {
+            digest: folder.digest(&scopes.of(scopes.tags.as_ref()))?,
+            any: folder.mark(&scopes.any)?,
+        })
+    }
+
+    fn find(
+        &self,
+        kind: Kind,
+        keys: &[Key],
+        scopes: &Scopes,
+        now: u64,
+    ) -> io::Result<(Option<Found>, Marks)> {
         let opened = self.opened()?;
+        let marks = self.marks(scopes)?;
         let mut best: Option<Found> = None;
         for key in keys {
             let bytes = match opened.folder.read(kind, key, opened.sealer.max_bytes()) {
@@ -166,44 +209,52 @@ impl Files {
                 .ok()
                 .filter(|(times, _)| now < times.kept_until)
                 .and_then(|(times, body)| {
-                    let value = parse(kind, &body)?;
-                    Some(Found::new(CacheTier::Disk, *key, times, value))
+                    let (label, value) = parse(kind, &body)?;
+                    Some(Found::new(CacheTier::Disk, *key, times, label, value))
                 });
+            let found = match found {
+                Some(found) => {
+                    let of = scopes.of(found.label.tags.as_ref());
+                    let counts = opened.folder.digest(&of)? == found.label.disk;
+                    counts.then_some(found)
+                }
+                None => None,
+            };
             let Some(found) = found else {
-                // Damaged, of another secret or version, or over: of no use to anybody.
+                // Damaged, invalidated, of another secret or version, or over: of no use to anybody.
                 opened.folder.remove(kind, key);
                 continue;
             };
             if found.times.is_fresh(now) {
-                return Ok(Some(found));
+                return Ok((Some(found), marks));
             }
             best = best.or(Some(found));
         }
-        Ok(best)
+        Ok((best, marks))
     }
 
     fn keep(&self, kept: &Kept, times: &Times, now: u64) -> io::Result<Stored> {
         let Some(body) = kept.body() else {
             return Ok(Stored::No);
         };
-        match self.write(kept, times, body, now) {
-            // Somebody has taken the folder away: with it went its secret.
+        self.again(|opened| {
+            let Some(sealed) = opened.sealer.seal(kept.kind, &kept.key, times, body) else {
+                return Ok(Stored::No);
+            };
+            let (kind, key, until) = (kept.kind, &kept.key, times.kept_until);
+            opened.folder.write(kind, key, &sealed, until, now)
+        })
+    }
+
+    /// Writes, and once more where somebody has taken the folder away: with it went its secret.
+    fn again<T>(&self, write: impl Fn(&Opened) -> io::Result<T>) -> io::Result<T> {
+        match write(&*self.opened()?) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                self.write(kept, times, body, now)
+                write(&*self.opened()?)
             }
             outcome => outcome,
         }
-    }
-
-    fn write(&self, kept: &Kept, times: &Times, body: &[u8], now: u64) -> io::Result<Stored> {
-        let opened = self.opened()?;
-        let Some(sealed) = opened.sealer.seal(kept.kind, &kept.key, times, body) else {
-            return Ok(Stored::No);
-        };
-        opened
-            .folder
-            .write(kept.kind, &kept.key, &sealed, times.kept_until, now)
     }
 }
 

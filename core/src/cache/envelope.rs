@@ -19,7 +19,7 @@ use crate::call::key::Key;
 
 const MAGIC: [u8; 4] = *b"OSSC";
 /// Changes whenever head or body do; readers of another version miss.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Before the body.
 pub(super) const HEAD: usize = 88;
 const TAG: usize = 16;

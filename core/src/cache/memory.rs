@@ -8,6 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::marks::Id;
 use crate::call::key::Key;
 use crate::types::{Completion, EmbeddingResponse, StreamEvent};
 
@@ -32,6 +33,8 @@ pub(crate) struct Entry {
     kept_until: Duration,
     /// What it took to make it, in milliseconds.
     pub(crate) cost_ms: u32,
+    /// The scopes of its tags.
+    pub(crate) tags: Option<Arc<[Id]>>,
     bytes: u32,
 }
 
@@ -39,6 +42,14 @@ pub(crate) struct Entry {
 const ENTRY_OVERHEAD: usize = 256;
 
 impl Value {
+    /// The whole name of the model that was asked.
+    pub(crate) fn model(&self) -> &str {
+        match self {
+            Self::Completion { completion, .. } => &completion.model,
+            Self::Embedding(response) => &response.model,
+        }
+    }
+
     /// Roughly the bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
         ENTRY_OVERHEAD
@@ -74,6 +85,7 @@ impl Entry {
             expires_at,
             kept_until: expires_at,
             cost_ms: 0,
+            tags: None,
         }
     }
 
@@ -81,6 +93,15 @@ impl Entry {
     pub(crate) fn renewable(mut self, stale: Duration, cost_ms: u32) -> Self {
         self.kept_until = self.expires_at.saturating_add(stale);
         self.cost_ms = cost_ms;
+        self
+    }
+
+    /// The same, kept for calls with these tags.
+    pub(crate) fn tagged(mut self, tags: Option<Arc<[Id]>>) -> Self {
+        let more = tags.as_ref().map_or(0, |tags| size_of_val(&**tags));
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        self.bytes = self.bytes.saturating_add(more);
+        self.tags = tags;
         self
     }
 
@@ -230,6 +251,13 @@ impl Memory {
 
     pub(crate) fn clear(&self) {
         self.entries.invalidate_all();
+    }
+
+    /// Takes away what fits, all that was put before this began, and counts it.
+    pub(crate) fn drop_where(&self, fits: impl Fn(&Entry) -> bool) -> u64 {
+        let fitting = self.entries.iter().filter(|(_, entry)| fits(entry));
+        let gone = fitting.filter(|(key, _)| self.entries.remove(&**key).is_some());
+        gone.count() as u64
     }
 
     /// Entries and bytes held, after pending evictions.

@@ -3,6 +3,7 @@
 pub mod config;
 mod disk;
 pub(crate) mod envelope;
+pub(crate) mod marks;
 pub(crate) mod memory;
 pub(crate) mod missing;
 pub(crate) mod policy;
@@ -11,9 +12,12 @@ mod record;
 mod redis;
 mod tier;
 pub(crate) mod tiers;
+pub(crate) mod trust;
 
 pub(crate) use envelope::{Kind, Times};
+pub(crate) use marks::{Label, Scopes, Seen};
 pub(crate) use tiers::{Found, Keep, Tiers};
+pub(crate) use trust::Trust;
 
 use std::sync::OnceLock;
 
@@ -25,27 +29,40 @@ pub(crate) struct Kept {
     kind: Kind,
     key: Key,
     value: Value,
+    label: Label,
     body: OnceLock<Option<Vec<u8>>>,
 }
 
 impl Kept {
-    fn new(kind: Kind, key: Key, value: Value) -> Self {
+    fn new(kind: Kind, key: Key, value: Value, label: Label) -> Self {
         Self {
             kind,
             key,
             value,
+            label,
             body: OnceLock::new(),
         }
     }
 
     fn body(&self) -> Option<&[u8]> {
         self.body
-            .get_or_init(|| record::write(&self.value))
+            .get_or_init(|| write(&self.label, &self.value))
             .as_deref()
     }
 }
 
-fn parse(kind: Kind, bytes: &[u8]) -> Option<Value> {
+fn write(label: &Label, value: &Value) -> Option<Vec<u8>> {
+    let mut out = label.write()?;
+    out.extend_from_slice(&record::write(value)?);
+    Some(out)
+}
+
+fn parse(kind: Kind, bytes: &[u8]) -> Option<(Label, Value)> {
+    let (label, bytes) = Label::read(bytes)?;
+    Some((label, parse_value(kind, bytes)?))
+}
+
+fn parse_value(kind: Kind, bytes: &[u8]) -> Option<Value> {
     match kind {
         Kind::Completion => record::read_completion(bytes),
         Kind::Embedding => record::read_embedding(bytes),
@@ -65,9 +82,14 @@ pub(crate) fn fuzzed(bytes: &[u8]) {
         assert_eq!(opened, Some(Ok((times, bytes.to_vec()))));
     }
     for kind in [Kind::Completion, Kind::Embedding] {
-        if let Some(value) = parse(kind, bytes) {
+        if let Some((label, value)) = parse(kind, bytes) {
+            let written = write(&label, &value).unwrap_or_default();
+            let again = parse(kind, &written).map(|(label, value)| write(&label, &value));
+            assert_eq!(again, Some(Some(written)));
+        }
+        if let Some(value) = parse_value(kind, bytes) {
             let written = record::write(&value).unwrap_or_default();
-            let again = parse(kind, &written).map(|value| record::write(&value));
+            let again = parse_value(kind, &written).map(|value| record::write(&value));
             assert_eq!(again, Some(Some(written)));
         }
     }

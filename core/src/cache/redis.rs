@@ -6,6 +6,7 @@
 //! be. Nothing a server says and nothing of its URL is ever shown: faults have names of our own.
 
 mod line;
+mod marks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +16,26 @@ use tokio::sync::Semaphore;
 use super::config::{Address, RedisCache};
 use super::envelope::{Kind, Sealer, Times};
 use super::tier::{Fault, Guard};
-use super::{Found, Kept, parse};
+use super::{Found, Kept, Scopes, parse};
 use crate::call::key::Key;
 use crate::client::Config;
 use crate::error::Result;
 use crate::types::CacheTier;
 use line::Line;
+pub(super) use marks::Known;
 
 /// Most writes under way at once.
 const WRITES: usize = 16;
 /// Answers above this size are opened and sealed on a blocking thread.
 const LARGE: usize = 64 << 10;
+
+/// What a look gave.
+struct Looked {
+    found: Option<Found>,
+    /// Why one of the keys gave nothing.
+    fault: Option<Fault>,
+    known: Known,
+}
 
 /// The Redis tier.
 pub(super) struct Redis {
@@ -65,14 +75,34 @@ impl Redis {
         format!("{}{}:{}", self.prefix, kind.name(), key.hex())
     }
 
-    /// The best of what is kept under these keys: fresh before stale, in their order.
+    /// The best of what is kept under these keys: fresh before stale, in their order; and the marks, where it could be
+    /// asked for them.
     pub(super) async fn find(
         &self,
         kind: Kind,
         keys: &[Key],
+        scopes: &Scopes,
         now: u64,
-    ) -> std::result::Result<Option<Found>, Fault> {
-        self.told(self.guard.within(self.look(kind, keys, now)).await)
+    ) -> (std::result::Result<Option<Found>, Fault>, Option<Known>) {
+        let look = self.look(kind, keys, scopes, now);
+        match self.told(self.guard.within(look).await) {
+            Err(fault) => (Err(fault), None),
+            Ok(Looked {
+                found,
+                fault,
+                known,
+            }) => {
+                let fault = fault.filter(|_| found.is_none());
+                let found = match fault {
+                    None => Ok(found),
+                    Some(fault) => {
+                        self.guard.note(fault);
+                        Err(fault)
+                    }
+                };
+                (found, Some(known))
+            }
+        }
     }
 
     fn told<T>(&self, outcome: std::result::Result<T, Fault>) -> std::result::Result<T, Fault> {
@@ -86,8 +116,9 @@ impl Redis {
         &self,
         kind: Kind,
         keys: &[Key],
+        scopes: &Scopes,
         now: u64,
-    ) -> std::result::Result<Option<Found>, Fault> {
+    ) -> std::result::Result<Looked, Fault> {
         let most = self.sealer.max_bytes();
         let asked = keys.iter().map(|key| async move {
             let mut command = ::redis::cmd("GETRANGE");
@@ -95,7 +126,13 @@ impl Redis {
             command.arg(self.name(kind, key)).arg(0).arg(most);
             self.line.ask::<Vec<u8>>(&command).await
         });
-        let answers = futures_util::future::join_all(asked).await;
+        let ids = scopes.asked();
+        let (answers, known) = futures_util::future::join(
+            futures_util::future::join_all(asked),
+            self.read_marks(&ids),
+        )
+        .await;
+        let known = known?;
         let mut best: Option<Found> = None;
         let mut fault = None;
         for (key, answer) in keys.iter().zip(answers) {
@@ -108,25 +145,34 @@ impl Redis {
                 }
                 Err(why) => return Err(why),
             };
-            match self.open(kind, *key, bytes).await {
-                Some(found) if found.times.is_fresh(now) => return Ok(Some(found)),
-                Some(found) if now < found.times.kept_until => best = best.or(Some(found)),
-                Some(_) => {}
-                None => fault = Some(Fault::Foreign("foreign")),
+            let Some(found) = self.open(kind, *key, bytes).await else {
+                fault = Some(Fault::Foreign("foreign"));
+                continue;
+            };
+            let of = scopes.of(found.label.tags.as_ref());
+            if now >= found.times.kept_until || !self.counts(&known, &of, found.label.redis).await?
+            {
+                continue;
             }
+            if found.times.is_fresh(now) {
+                best = Some(found);
+                break;
+            }
+            best = best.or(Some(found));
         }
-        match (best, fault) {
-            (None, Some(fault)) => Err(fault),
-            (best, _) => Ok(best),
-        }
+        Ok(Looked {
+            found: best,
+            fault,
+            known,
+        })
     }
 
     async fn open(&self, kind: Kind, key: Key, bytes: Vec<u8>) -> Option<Found> {
         let sealer = Arc::clone(&self.sealer);
         let open = move |bytes| {
             let (times, body) = sealer.open(kind, &key, bytes).ok()?;
-            let value = parse(kind, &body)?;
-            Some(Found::new(CacheTier::Redis, key, times, value))
+            let (label, value) = parse(kind, &body)?;
+            Some(Found::new(CacheTier::Redis, key, times, label, value))
         };
         if bytes.len() <= LARGE {
             return open(bytes);

@@ -14,6 +14,7 @@ use super::Kept;
 use super::config::{DiskCache, RedisCache};
 use super::disk::{self, Disk};
 use super::envelope::{Kind, Times};
+use super::marks::{Id, Label, Scopes, Seen, Token};
 use super::memory::Value;
 use super::tier::{Fault, Guard};
 use crate::call::key::Key;
@@ -33,16 +34,18 @@ pub(crate) struct Found {
     /// Under which of the keys.
     pub(crate) key: Key,
     pub(crate) times: Times,
+    pub(crate) label: Label,
     pub(crate) value: Value,
 }
 
 impl Found {
     /// Of the tier `tier`.
-    pub(super) fn new(tier: CacheTier, key: Key, times: Times, value: Value) -> Self {
+    pub(super) fn new(tier: CacheTier, key: Key, times: Times, label: Label, value: Value) -> Self {
         Self {
             tier,
             key,
             times,
+            label,
             value,
         }
     }
@@ -182,37 +185,140 @@ impl Tiers {
     }
 
     /// The best of what is kept under one of these keys and no older than `max_age` (ms): the first fresh one, else the
-    /// stale one of the upper tier. What was found beneath Redis moves up.
+    /// stale one of the upper tier. What was found beneath Redis moves up. Nothing that was invalidated is found; what
+    /// the marks are, for an answer that has to be asked for, comes with it.
     pub(crate) async fn find(
         self: &Arc<Self>,
         kind: Kind,
         keys: &[Key],
+        scopes: &Scopes,
         max_age: Option<u64>,
         trace: &Recorder,
-    ) -> Option<Found> {
+    ) -> (Option<Found>, Seen) {
         let now = self.now();
         let mut stale: Option<Found> = None;
+        let mut seen = Seen::default();
+        #[cfg(feature = "redis")]
+        let mut known = None;
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
-            let looked = redis.find(kind, keys, now).await;
+            let (looked, marks) = redis.find(kind, keys, scopes, now).await;
+            seen.any = marks.as_ref().and_then(|marks| marks.get(&scopes.any));
+            known = marks;
             let looked = self.judge(&redis.guard, looked, max_age, now, trace);
             match looked {
-                Some(found) if found.times.is_fresh(now) => return Some(found),
+                Some(found) if found.times.is_fresh(now) => return (Some(found), seen),
                 other => stale = other,
             }
         }
         if let Some(disk) = &self.disk {
-            let looked = disk.find(kind, keys, now).await;
+            let looked = disk.find(kind, keys, scopes, now).await;
+            let looked = looked.map(|(found, marks)| {
+                seen.disk = Some(marks.digest);
+                if !self.has_redis() {
+                    seen.any = Some(marks.any);
+                }
+                found
+            });
+            #[cfg(feature = "redis")]
+            let looked = match looked {
+                Ok(Some(found)) => Ok(self
+                    .is_vouched_for(&found, scopes, known.as_ref())
+                    .await
+                    .then_some(found)),
+                other => other,
+            };
             match self.judge(&disk.guard, looked, max_age, now, trace) {
                 Some(found) if found.times.is_fresh(now) => {
                     #[cfg(feature = "redis")]
                     self.promote(kind, &found, now);
-                    return Some(found);
+                    return (Some(found), seen);
                 }
                 other => stale = stale.or(other),
             }
         }
-        stale
+        #[cfg(feature = "redis")]
+        self.complete(known, scopes, &mut seen).await;
+        (stale, seen)
+    }
+
+    /// What the marks are, for a call that does not look.
+    pub(crate) async fn seen(&self, scopes: &Scopes) -> Seen {
+        let mut seen = Seen::default();
+        if let Some(disk) = &self.disk
+            && let Ok(marks) = disk.marks_of(scopes).await
+        {
+            seen.disk = Some(marks.digest);
+            if !self.has_redis() {
+                seen.any = Some(marks.any);
+            }
+        }
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            let known = redis.marks_of(scopes).await.ok();
+            self.complete(known, scopes, &mut seen).await;
+        }
+        seen
+    }
+
+    /// Makes the marks that Redis lacks.
+    #[cfg(feature = "redis")]
+    async fn complete(&self, known: Option<super::redis::Known>, scopes: &Scopes, seen: &mut Seen) {
+        if let (Some(redis), Some(mut known)) = (&self.redis, known) {
+            redis.complete_marks(&mut known, scopes).await;
+            seen.redis = known.digest(&scopes.of(scopes.tags.as_ref()));
+            seen.any = known.get(&scopes.any);
+        }
+    }
+
+    /// Whether an answer on this machine's disk was invalidated on none of the others. Where Redis cannot be asked, the
+    /// folder's own marks have to do.
+    #[cfg(feature = "redis")]
+    async fn is_vouched_for(
+        &self,
+        found: &Found,
+        scopes: &Scopes,
+        known: Option<&super::redis::Known>,
+    ) -> bool {
+        let (Some(redis), Some(known)) = (&self.redis, known) else {
+            return true;
+        };
+        let ids = scopes.of(found.label.tags.as_ref());
+        let vouched = redis.vouches(known, &ids, found.label.redis).await;
+        vouched.unwrap_or(true)
+    }
+
+    fn has_redis(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return self.redis.is_some();
+        #[cfg(not(feature = "redis"))]
+        false
+    }
+
+    /// Changes the mark of a scope in every tier, the folder's first: what is found there after Redis was asked for its
+    /// marks moves up under these. Gives the tenant's mark that changes every time, and the tiers.
+    ///
+    /// # Errors
+    /// The first tier that could not be told, and why.
+    pub(crate) async fn invalidate(
+        &self,
+        scope: &Id,
+        scopes: &Scopes,
+    ) -> Result<(Option<Token>, Vec<CacheTier>), (CacheTier, &'static str)> {
+        let mut any = None;
+        let mut told = Vec::new();
+        if let Some(disk) = &self.disk {
+            let marked = disk.invalidate(*scope, scopes.any).await;
+            any = Some(marked.map_err(|fault| (CacheTier::Disk, fault.why()))?);
+            told.push(CacheTier::Disk);
+        }
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            let marked = redis.invalidate(scope, scopes).await;
+            any = Some(marked.map_err(|fault| (CacheTier::Redis, fault.why()))?);
+            told.insert(0, CacheTier::Redis);
+        }
+        Ok((any, told))
     }
 
     /// Counts and traces what a look into one tier gave, and lets go what is too old for this caller.
@@ -266,10 +372,12 @@ impl Tiers {
             ..found.times
         };
         let value = found.value.clone();
-        self.write(Kept::new(kind, found.key, value), Some(times), None);
+        let kept = Kept::new(kind, found.key, value, found.label.clone());
+        self.write(kept, Some(times), None);
     }
 
-    /// Writes a new answer, made at `created`, to every tier, beside the call.
+    /// Writes a new answer, made at `created` and asked for when the marks were `seen`, to every tier, beside the call.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn keep(
         self: &Arc<Self>,
         kind: Kind,
@@ -277,14 +385,29 @@ impl Tiers {
         value: Value,
         created: u64,
         keep: &Keep,
+        (tags, seen): (Option<Arc<[Id]>>, &Seen),
     ) {
         let of = |ttl: [Option<u64>; 2]| ttl[usize::from(kind == Kind::Embedding)];
-        let redis = keep.times(created, of(self.redis_ttl));
-        let disk = self
-            .disk
-            .is_some()
-            .then(|| keep.times(created, of(self.disk_ttl)));
-        self.write(Kept::new(kind, key, value), Some(redis), disk);
+        let redis = seen.redis.map(|_| keep.times(created, of(self.redis_ttl)));
+        #[cfg(feature = "redis")]
+        if let Some(tier) = self.redis.as_ref().filter(|_| redis.is_none()) {
+            tier.guard.dropped();
+        }
+        let disk = match (&self.disk, seen.disk) {
+            (Some(_), Some(_)) => Some(keep.times(created, of(self.disk_ttl))),
+            (Some(disk), None) => {
+                disk.guard.dropped();
+                None
+            }
+            (None, _) => None,
+        };
+        if redis.is_some() || disk.is_some() {
+            self.write(
+                Kept::new(kind, key, value, Label::new(tags, seen)),
+                redis,
+                disk,
+            );
+        }
     }
 
     /// Writes where there are times for it.

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::cache::marks;
 use crate::cache::memory::Value;
 use crate::types::{Answer, Completion};
 
@@ -37,11 +38,18 @@ fn keep() -> Keep {
 
 const KEY: Key = Key([3; 32]);
 
+const MODEL: &str = "openai/m";
+
+fn scopes(tags: &[(&str, &str)]) -> Scopes {
+    let tags = tags.iter();
+    let tags = tags.map(|(name, value)| ((*name).into(), (*value).into()));
+    Scopes::new(Some("acme"), MODEL, &tags.collect())
+}
+
 async fn find(tiers: &Arc<Tiers>, max_age: Option<u64>) -> Option<Found> {
-    let trace = Recorder::default();
-    tiers
-        .find(Kind::Completion, &[KEY, KEY.as_stream()], max_age, &trace)
-        .await
+    let (trace, keys, scopes) = (Recorder::default(), [KEY, KEY.as_stream()], scopes(&[]));
+    let found = tiers.find(Kind::Completion, &keys, &scopes, max_age, &trace);
+    found.await.0
 }
 
 #[tokio::test]
@@ -70,7 +78,9 @@ async fn a_tiers_own_time_counts_unless_the_call_names_one_and_what_remains_goes
         panic!("tiers");
     };
     let made = tiers.now() - 100_000;
-    tiers.keep(Kind::Completion, KEY, answer("Hi"), made, &keep());
+    let seen = tiers.seen(&scopes(&[])).await;
+    let label = || (None, &seen);
+    tiers.keep(Kind::Completion, KEY, answer("Hi"), made, &keep(), label());
     tiers.flush().await;
     let Some(found) = find(&tiers, None).await else {
         panic!("an answer");
@@ -88,7 +98,7 @@ async fn a_tiers_own_time_counts_unless_the_call_names_one_and_what_remains_goes
         asked_ms: Some(150_000),
         ..keep()
     };
-    tiers.keep(Kind::Completion, KEY, answer("Hi"), made, &asked);
+    tiers.keep(Kind::Completion, KEY, answer("Hi"), made, &asked, label());
     tiers.flush().await;
     let left = find(&tiers, None)
         .await
@@ -111,6 +121,7 @@ async fn what_waits_to_be_written_is_bounded_and_dropped_beyond() {
     let Ok(Some(tiers)) = Tiers::of(&config) else {
         panic!("tiers");
     };
+    let seen = tiers.seen(&scopes(&[])).await;
     let long = "x".repeat(4 << 20);
     for n in 0..20 {
         tiers.keep(
@@ -119,6 +130,7 @@ async fn what_waits_to_be_written_is_bounded_and_dropped_beyond() {
             answer(&long),
             tiers.now(),
             &keep(),
+            (None, &seen),
         );
     }
     let dropped: u64 = tiers.stats().iter().map(|stats| stats.dropped).sum();
@@ -142,4 +154,81 @@ fn callers_who_would_not_take_a_kept_answer_fly_apart() {
         assert_ne!(*other, key);
         assert!(!others[..i].contains(other));
     }
+}
+
+/// Keeps an answer of a call with these tags, asked for when the marks were `seen`.
+async fn keep_one(tiers: &Arc<Tiers>, tags: &[(&str, &str)], seen: &Seen) {
+    let (made, label) = (tiers.now(), (scopes(tags).tags, seen));
+    tiers.keep(Kind::Completion, KEY, answer("Hi"), made, &keep(), label);
+    tiers.flush().await;
+}
+
+// proves: 2.11.invalidation
+#[tokio::test]
+async fn what_is_invalidated_is_not_found_and_what_is_not_is() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let Ok(Some(tiers)) = Tiers::of(&config(folder.path(), "")) else {
+        panic!("tiers");
+    };
+    let (acme, tag) = (Some("acme"), &[("feature", "search")]);
+    for (id, tags, hits) in [
+        (marks::all(acme), &tag[..0], true),
+        (marks::all(Some("other")), &tag[..0], false),
+        (marks::model(acme, MODEL), &tag[..0], true),
+        (marks::model(acme, "openai/other"), &tag[..0], false),
+        (marks::tag(acme, "feature", "search"), tag, true),
+        (marks::tag(acme, "feature", "chat"), tag, false),
+        (marks::tag(acme, "feature", "search"), &tag[..0], false),
+        (marks::tag(None, "feature", "search"), tag, false),
+    ] {
+        let seen = tiers.seen(&scopes(tags)).await;
+        keep_one(&tiers, tags, &seen).await;
+        assert!(find(&tiers, None).await.is_some(), "{tags:?}");
+        let told = tiers.invalidate(&id, &scopes(&[])).await;
+        let Ok((Some(any), of)) = told else {
+            panic!("{told:?}");
+        };
+        assert_eq!(of, [CacheTier::Disk]);
+        assert_ne!(seen.any, Some(any), "memories hear of it");
+        assert_eq!(find(&tiers, None).await.is_none(), hits, "{tags:?}");
+    }
+}
+
+// proves: 2.11.invalidation
+#[tokio::test]
+async fn an_answer_asked_for_before_an_invalidation_and_kept_after_it_never_counts() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    // Two sets of tiers over one folder, as two processes have them.
+    let of = |more: &str| Tiers::of(&config(folder.path(), more)).ok().flatten();
+    let (Some(one), Some(other)) = (of(""), of(r#", "timeout_ms": 999"#)) else {
+        panic!("tiers");
+    };
+    for id in [marks::all(Some("acme")), marks::model(Some("acme"), MODEL)] {
+        let seen = one.seen(&scopes(&[])).await;
+        assert!(other.invalidate(&id, &scopes(&[])).await.is_ok());
+        keep_one(&one, &[], &seen).await;
+        assert!(find(&one, None).await.is_none() && find(&other, None).await.is_none());
+        let seen = one.seen(&scopes(&[])).await;
+        keep_one(&one, &[], &seen).await;
+        assert!(find(&one, None).await.is_some() && find(&other, None).await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_is_no_mark_is_a_miss_and_nothing_is_kept_by_it() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let Ok(Some(tiers)) = Tiers::of(&config(folder.path(), "")) else {
+        panic!("tiers");
+    };
+    let seen = tiers.seen(&scopes(&[])).await;
+    keep_one(&tiers, &[], &seen).await;
+    let id = u128::from_be_bytes(marks::all(Some("acme")));
+    let mark = folder.path().join(format!("ossai-cache-1/marks/{id:032x}"));
+    assert!(std::fs::write(mark, b"cut").is_ok());
+    assert!(find(&tiers, None).await.is_none());
+    assert_eq!(tiers.seen(&scopes(&[])).await, Seen::default());
+    let again = tiers
+        .invalidate(&marks::all(Some("acme")), &scopes(&[]))
+        .await;
+    assert!(again.is_ok() && find(&tiers, None).await.is_none());
 }

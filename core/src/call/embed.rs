@@ -101,16 +101,21 @@ impl Asking for Embedding<'_> {
         let Asked::Embedding(request) = &flight.asked else {
             return Err(Error::new(ErrorKind::Internal, "no embedding is asked for"));
         };
-        if self.stores && flight.core.tiers.is_some() && !flight.options.cache.refresh {
+        let mut standing = flight.standing();
+        if self.stores && flight.core.tiers.is_some() {
             // Boxed: a client without tiers must not carry the room for their look.
-            if let Some(kept) = Box::pin(flight.embedding_in_tiers(request)).await {
+            if flight.options.cache.refresh {
+                Box::pin(flight.look_around(&mut standing)).await;
+            } else if let Some(kept) =
+                Box::pin(flight.embedding_in_tiers(request, &mut standing)).await
+            {
                 return Ok(kept);
             }
         }
         flight.check_missing(&request.model)?;
         let answer = flight.embed_once(Arc::clone(request), self.log).await;
         let answer = answer.inspect_err(|error| flight.note_missing(error))?;
-        Ok(flight.settle_embedding(request, answer, self.stores))
+        Ok(flight.settle_embedding(request, answer, self.stores, &standing))
     }
 }
 

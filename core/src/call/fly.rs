@@ -22,16 +22,23 @@ impl Flight {
         streamed: bool,
         store: Option<Key>,
     ) -> Result<Arc<Completion>> {
+        let mut standing = self.standing();
         if let Some(key) = store.filter(|_| !self.options.cache.refresh) {
-            if !streamed && let Some(kept) = self.in_memory(&key) {
+            if !streamed
+                && self.core.trusts_memory(self.core.clock.now())
+                && let Some(kept) = self.in_memory(&key)
+            {
                 return Ok(kept);
             }
             // Boxed: a client without tiers must not carry the room for their look.
             if self.core.tiers.is_some()
-                && let Some(kept) = Box::pin(self.in_tiers(key, log, streamed)).await?
+                && let Some(kept) =
+                    Box::pin(self.in_tiers(key, log, streamed, &mut standing)).await?
             {
                 return Ok(kept);
             }
+        } else if store.is_some() && self.core.tiers.is_some() {
+            Box::pin(self.look_around(&mut standing)).await;
         }
         self.check_missing(&request.model)?;
         let request = match self.prompt_cache() {
@@ -79,7 +86,7 @@ impl Flight {
         };
         self.settle(&call, &mut completion);
         let completion = Arc::new(completion);
-        self.keep(store, &completion, events, streamed);
+        self.keep(store, &completion, events, streamed, &standing);
         Ok(completion)
     }
 

@@ -8,7 +8,7 @@ use super::key::Key;
 use super::pipeline::{Flight, millis};
 use super::stream::EventLog;
 use crate::cache::memory::{Entry, Value, event_bytes};
-use crate::cache::{Found, Keep, Kind, Times, policy};
+use crate::cache::{Found, Keep, Kind, Scopes, Seen, Times, marks, policy};
 use crate::client::free;
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{CacheOutcome, CacheStatus, CacheTier, Completion, StreamEvent, TraceStep};
@@ -49,7 +49,42 @@ fn may_stand_in(error: &Error) -> bool {
     }
 }
 
+/// What was invalidated so far when an answer was asked for: it is kept as long as no more is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) epoch: u64,
+    pub(crate) seen: Seen,
+}
+
 impl Flight {
+    /// How things stand now, as far as this client knows.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            epoch: self.core.trust.epoch(),
+            seen: Seen::default(),
+        }
+    }
+
+    pub(crate) fn scopes(&self, model: &str) -> Scopes {
+        let tenant = self.core.config.tenant.as_deref();
+        Scopes::new(tenant, model, &self.options.tags)
+    }
+
+    /// Notes what the tiers said, asked at `at`.
+    pub(crate) fn heard(&self, standing: &mut Standing, seen: Seen, at: Duration) {
+        standing.seen = seen;
+        standing.epoch = self.core.heard(standing.epoch, seen.any, at);
+    }
+
+    /// The same for a call that takes nothing kept, but will leave something.
+    pub(crate) async fn look_around(&self, standing: &mut Standing) {
+        if let (Some(tiers), Some(model)) = (&self.core.tiers, self.asked.model()) {
+            let at = self.core.clock.now();
+            let seen = tiers.seen(&self.scopes(model)).await;
+            self.heard(standing, seen, at);
+        }
+    }
+
     /// What the memory has by now: a caller can miss it just before another flight fills it and ends.
     pub(crate) fn in_memory(&self, key: &Key) -> Option<Arc<Completion>> {
         let now = self.core.clock.now();
@@ -79,9 +114,11 @@ impl Flight {
         key: Key,
         log: &EventLog,
         streamed: bool,
+        standing: &mut Standing,
     ) -> Result<Option<Arc<Completion>>> {
-        let Some(found) = self.found(key).await else {
-            return Ok(None);
+        let Some(found) = self.found(key, standing).await else {
+            // The memory was not asked where it was not known whether it counts; by now it is.
+            return self.of_memory(key, log, streamed).await;
         };
         let Some(tiers) = &self.core.tiers else {
             return Ok(None);
@@ -97,21 +134,65 @@ impl Flight {
         } else if self.core.draws(found.times.left(now), found.times.cost_ms) {
             self.renew_found();
         }
-        self.give(&found, now, log, streamed).await
+        self.give(&found, now, log, streamed, standing).await
     }
 
-    async fn found(&self, key: Key) -> Option<Found> {
+    async fn of_memory(
+        &self,
+        key: Key,
+        log: &EventLog,
+        streamed: bool,
+    ) -> Result<Option<Arc<Completion>>> {
+        let now = self.core.clock.now();
+        let kept = self.core.memory.as_ref();
+        let entry = kept.and_then(|memory| memory.get(&key, now, self.max_age()));
+        match entry {
+            Some(entry) => self.play_entry(&entry, now, log, streamed).await,
+            None => Ok(None),
+        }
+    }
+
+    /// An answer in memory as this flight's.
+    async fn play_entry(
+        &self,
+        entry: &Entry,
+        now: Duration,
+        log: &EventLog,
+        streamed: bool,
+    ) -> Result<Option<Arc<Completion>>> {
+        let Some(hit) = self.of_entry(entry, now) else {
+            return Ok(None);
+        };
+        if streamed {
+            let events = match &entry.value {
+                Value::Completion {
+                    events: Some(events),
+                    ..
+                } => events.to_vec(),
+                _ => crate::client::events_of(&hit),
+            };
+            play(events, log).await?;
+        }
+        Ok(Some(hit))
+    }
+
+    async fn found(&self, key: Key, standing: &mut Standing) -> Option<Found> {
         let keys = [key, key.as_stream()];
-        self.core
+        let at = self.core.clock.now();
+        let (found, seen) = self
+            .core
             .tiers
             .as_ref()?
             .find(
                 Kind::Completion,
                 &keys,
+                &self.scopes(self.asked.model()?),
                 self.options.cache.max_age_ms,
                 &self.progress.trace,
             )
-            .await
+            .await;
+        self.heard(standing, seen, at);
+        found
     }
 
     /// Answers with what a tier had, and keeps it in memory for the time it has left.
@@ -121,6 +202,7 @@ impl Flight {
         now: u64,
         log: &EventLog,
         streamed: bool,
+        standing: &Standing,
     ) -> Result<Option<Arc<Completion>>> {
         let Value::Completion { completion, events } = &found.value else {
             return Ok(None);
@@ -130,7 +212,10 @@ impl Flight {
             let config = &self.core.config.cache;
             let usual = self.options.cache.ttl_ms.unwrap_or(config.ttl_ms);
             let entry = promoted(&found.times, found.value.clone(), now, usual);
-            memory.put(found.key, entry.at(self.core.clock.now()));
+            let entry = entry.at(self.core.clock.now());
+            let entry = entry.tagged(found.label.tags.clone());
+            let trust = &self.core.trust;
+            trust.put(memory, found.key, entry, standing.epoch);
         }
         let age = found.times.age(now);
         let hit = Arc::new(as_hit(completion, found.tier, age, stale));
@@ -173,18 +258,8 @@ impl Flight {
             if millis(over) >= window {
                 continue;
             }
-            if let Some(hit) = self.of_entry(&entry, now) {
+            if let Some(hit) = self.play_entry(&entry, now, log, streamed).await? {
                 note();
-                if streamed {
-                    let events = match &entry.value {
-                        Value::Completion {
-                            events: Some(events),
-                            ..
-                        } => events.to_vec(),
-                        _ => crate::client::events_of(&hit),
-                    };
-                    play(events, log).await?;
-                }
                 return Ok(hit);
             }
         }
@@ -192,14 +267,15 @@ impl Flight {
             return Err(error);
         };
         let now = tiers.now();
-        let Some(found) = self.found(key).await else {
+        let mut standing = self.standing();
+        let Some(found) = self.found(key, &mut standing).await else {
             return Err(error);
         };
         if now.saturating_sub(found.times.fresh_until) >= window {
             return Err(error);
         }
         note();
-        match self.give(&found, now, log, streamed).await? {
+        match self.give(&found, now, log, streamed, &standing).await? {
             Some(hit) => Ok(hit),
             None => Err(error),
         }
@@ -212,6 +288,7 @@ impl Flight {
         completion: &Arc<Completion>,
         events: Option<Vec<StreamEvent>>,
         streamed: bool,
+        standing: &Standing,
     ) {
         let core = &self.core;
         let whole = policy::may_store(completion) && (!streamed || events.is_some());
@@ -244,14 +321,19 @@ impl Flight {
             completion: Arc::clone(completion),
             events: events.map(Arc::from),
         };
-        if let Some(tiers) = &core.tiers {
-            tiers.keep(Kind::Completion, key, value.clone(), tiers.now(), &keep);
+        let tags = marks::tags(core.config.tenant.as_deref(), &self.options.tags);
+        // An answer from before an invalidation would only stand in the place of one from after it.
+        let stands = core.trust.epoch() == standing.epoch;
+        if let Some(tiers) = core.tiers.as_ref().filter(|_| stands) {
+            let (made, label) = (tiers.now(), (tags.clone(), &standing.seen));
+            tiers.keep(Kind::Completion, key, value.clone(), made, &keep, label);
         }
         if let Some(memory) = &core.memory {
             let ttl = Duration::from_millis(keep.asked_ms.unwrap_or(keep.usual_ms));
             let entry = Entry::new(value, core.clock.now(), ttl);
             let stale = Duration::from_millis(keep.stale_ms);
-            memory.put(key, entry.renewable(stale, keep.cost_ms));
+            let entry = entry.renewable(stale, keep.cost_ms).tagged(tags);
+            core.trust.put(memory, key, entry, standing.epoch);
         }
     }
 }

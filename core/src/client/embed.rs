@@ -10,9 +10,9 @@ use super::{Client, Core};
 use crate::cache::memory::{Entry, Value};
 use crate::cache::policy;
 use crate::cache::tiers::flight_key;
-use crate::cache::{Keep, Kind};
+use crate::cache::{Keep, Kind, marks};
 use crate::call::flight::{Join, Want};
-use crate::call::kept::promoted;
+use crate::call::kept::{Standing, promoted};
 use crate::call::key::{self, Key};
 use crate::call::pace::Asked;
 use crate::call::pipeline::{Flight, Progress, micros, millis};
@@ -80,7 +80,11 @@ impl Core {
         if options.trace.unwrap_or(self.config.trace) {
             trace.turn_on();
         }
-        if let Some(memory) = self.vectors.as_ref().filter(|_| cache.read) {
+        if let Some(memory) = self
+            .vectors
+            .as_ref()
+            .filter(|_| cache.read && self.trusts_memory(started))
+        {
             let max_age = options.cache.max_age_ms.map(Duration::from_millis);
             if let Some(entry) = memory.get(&key, started, max_age)
                 && let Value::Embedding(kept) = &entry.value
@@ -124,6 +128,8 @@ impl Core {
                 Counters::add(&self.counters.cache_misses, 1);
             }
             trace.note(&*self.clock, || TraceStep::new("cache", "miss"));
+        } else if cache.read {
+            trace.note(&*self.clock, || TraceStep::new("cache", "miss"));
         } else {
             trace.note(&*self.clock, || {
                 let why = policy::bypass_reason(&self.config, &options);
@@ -143,6 +149,7 @@ impl Core {
                 None => shared,
                 Some(_) => flight_key(shared, cache.read, options.cache.max_age_ms),
             };
+            let shared = self.trust.flight_key(shared);
             self.embeddings.join(shared, Want::Result, Some(deadline))?
         } else {
             let (subscriber, log) = self
@@ -256,6 +263,21 @@ impl Core {
     }
 }
 
+/// A kept answer as the answer of a call that found it.
+fn as_hit(kept: &EmbeddingResponse, tier: CacheTier, age_ms: u64) -> Arc<EmbeddingResponse> {
+    let mut hit = EmbeddingResponse::clone(kept);
+    hit.cache = CacheOutcome {
+        status: CacheStatus::Hit,
+        tier: Some(tier),
+        age_ms: Some(age_ms),
+        joined: false,
+        saved: hit.cost.total,
+        stale: false,
+    };
+    hit.cost = free(&hit.cost);
+    Arc::new(hit)
+}
+
 /// Whether a tier of this client had it.
 fn is_found(cache: &CacheOutcome) -> bool {
     cache.status == CacheStatus::Hit && cache.tier != Some(CacheTier::Orchestrator)
@@ -280,6 +302,7 @@ impl Flight {
         request: &EmbeddingRequest,
         mut answer: EmbeddingResponse,
         stores: bool,
+        standing: &Standing,
     ) -> Arc<EmbeddingResponse> {
         if !self.route.is_orchestrator {
             self.settle_direct(request, &mut answer);
@@ -290,7 +313,7 @@ impl Flight {
         let answer = Arc::new(answer);
         // An orchestrator may have fallen back; it keeps the answer under its own model's key.
         if stores && answer.model == request.model {
-            self.keep_embedding(request, &answer);
+            self.keep_embedding(request, &answer, standing);
         }
         answer
     }
@@ -326,17 +349,33 @@ impl Flight {
     pub(crate) async fn embedding_in_tiers(
         &self,
         request: &EmbeddingRequest,
+        standing: &mut Standing,
     ) -> Option<Arc<EmbeddingResponse>> {
         let core = &self.core;
         let tiers = core.tiers.as_ref()?;
-        let found = tiers
+        let key = self.embedding_key(request);
+        let at = core.clock.now();
+        let (found, seen) = tiers
             .find(
                 Kind::Embedding,
-                &[self.embedding_key(request)],
+                &[key],
+                &self.scopes(&request.model),
                 self.options.cache.max_age_ms,
                 &self.progress.trace,
             )
-            .await?;
+            .await;
+        self.heard(standing, seen, at);
+        let Some(found) = found else {
+            // The memory was not asked where it was not known whether it counts; by now it is.
+            let max_age = self.options.cache.max_age_ms.map(Duration::from_millis);
+            let now = core.clock.now();
+            let entry = core.vectors.as_ref()?.get(&key, now, max_age)?;
+            let Value::Embedding(kept) = &entry.value else {
+                return None;
+            };
+            let age = millis(now.saturating_sub(entry.stored_at));
+            return Some(as_hit(kept, CacheTier::Memory, age));
+        };
         let now = tiers.now();
         let Value::Embedding(response) = &found.value else {
             return None;
@@ -344,26 +383,23 @@ impl Flight {
         if !found.times.is_fresh(now) {
             return None;
         }
-        let mut hit = EmbeddingResponse::clone(response);
-        hit.cache = CacheOutcome {
-            status: CacheStatus::Hit,
-            tier: Some(found.tier),
-            age_ms: Some(found.times.age(now)),
-            joined: false,
-            saved: hit.cost.total,
-            stale: false,
-        };
-        hit.cost = free(&hit.cost);
+        let hit = as_hit(response, found.tier, found.times.age(now));
         if let Some(memory) = &core.vectors {
             let config = &core.config.cache;
             let usual = self.options.cache.ttl_ms.unwrap_or(config.embedding_ttl_ms);
-            let entry = promoted(&found.times, found.value, now, usual);
-            memory.put(found.key, entry.at(core.clock.now()));
+            let entry = promoted(&found.times, found.value, now, usual).at(core.clock.now());
+            let entry = entry.tagged(found.label.tags);
+            core.trust.put(memory, found.key, entry, standing.epoch);
         }
-        Some(Arc::new(hit))
+        Some(hit)
     }
 
-    fn keep_embedding(&self, request: &EmbeddingRequest, answer: &Arc<EmbeddingResponse>) {
+    fn keep_embedding(
+        &self,
+        request: &EmbeddingRequest,
+        answer: &Arc<EmbeddingResponse>,
+        standing: &Standing,
+    ) {
         let core = &self.core;
         if core.vectors.is_none() && core.tiers.is_none() {
             return;
@@ -376,12 +412,16 @@ impl Flight {
             cost_ms: 0,
         };
         let value = Value::Embedding(Arc::clone(answer));
-        if let Some(tiers) = &core.tiers {
-            tiers.keep(Kind::Embedding, key, value.clone(), tiers.now(), &keep);
+        let tags = marks::tags(core.config.tenant.as_deref(), &self.options.tags);
+        let stands = core.trust.epoch() == standing.epoch;
+        if let Some(tiers) = core.tiers.as_ref().filter(|_| stands) {
+            let (made, label) = (tiers.now(), (tags.clone(), &standing.seen));
+            tiers.keep(Kind::Embedding, key, value.clone(), made, &keep, label);
         }
         if let Some(memory) = &core.vectors {
             let ttl = Duration::from_millis(keep.asked_ms.unwrap_or(keep.usual_ms));
-            memory.put(key, Entry::new(value, core.clock.now(), ttl));
+            let entry = Entry::new(value, core.clock.now(), ttl).tagged(tags);
+            core.trust.put(memory, key, entry, standing.epoch);
         }
     }
 }

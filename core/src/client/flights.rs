@@ -41,6 +41,7 @@ impl Core {
             // What the flight may find there, all who are on it must be willing to take.
             Some(_) => flight_key(shared, call.cache.read, call.options.cache.max_age_ms),
         };
+        let shared = self.trust.flight_key(shared);
         let (mut subscriber, log) = if call.coalesce {
             match self.flights.join(shared, want, deadline)? {
                 Join::Joined(subscriber) => {

@@ -87,7 +87,7 @@ impl Client {
 }
 
 impl Core {
-    fn meta(&self) -> Meta<'_> {
+    pub(super) fn meta(&self) -> Meta<'_> {
         Meta {
             api_key: self.config.api_key.as_ref().map(super::Secret::expose),
             tenant: self.config.tenant.as_deref(),

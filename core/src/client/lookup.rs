@@ -58,7 +58,8 @@ impl Core {
     }
 
     fn look_up_first(&self, call: &Prepared, keys: [Key; 2]) -> Option<(Arc<Entry>, Key)> {
-        let Some(memory) = self.memory.as_ref().filter(|_| call.cache.read) else {
+        let asks = call.cache.read && self.trusts_memory(call.started);
+        let Some(memory) = self.memory.as_ref().filter(|_| asks) else {
             call.trace
                 .note(&*self.clock, || self.cache_step(call, false, false));
             return None;

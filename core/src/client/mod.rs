@@ -8,6 +8,7 @@ mod embed;
 mod explain;
 mod flights;
 mod info;
+mod invalidate;
 mod ledger;
 mod lookup;
 mod money;
@@ -35,9 +36,9 @@ pub use secret::Secret;
 pub use tokens::TokenCount;
 
 use crate::budget::{BudgetState, Budgets, SharedBudgets};
-use crate::cache::Tiers;
 use crate::cache::memory::Memory;
 use crate::cache::missing::Missing;
+use crate::cache::{Tiers, Trust};
 use crate::call::flight::{self, Flights};
 use crate::call::gather::Gatherer;
 use crate::call::hedge::Latencies;
@@ -102,6 +103,8 @@ pub(crate) struct Core {
     pub(crate) missing: Missing,
     /// The tiers beneath the memory, where there are any.
     pub(crate) tiers: Option<Arc<Tiers>>,
+    /// What is known of invalidations.
+    pub(crate) trust: Trust,
     pub(crate) flights: CompletionFlights,
     pub(crate) embeddings: EmbeddingFlights,
     pub(crate) prices: PriceTable,
@@ -289,6 +292,7 @@ impl Client {
                     .then(|| Memory::new(config.cache.embedding_max_bytes)),
                 missing: Missing::default(),
                 tiers: Tiers::of(&config)?,
+                trust: Trust::default(),
                 flights: Flights::new(limits),
                 embeddings: Flights::new(limits),
                 prices,

@@ -9,6 +9,7 @@ mod completion;
 mod content;
 mod embedding;
 mod event;
+mod invalidation;
 mod message;
 mod model;
 mod money;
@@ -27,6 +28,7 @@ pub use completion::{
 pub use content::{AudioPart, Content, FilePart, ImagePart, Part, ReasoningPart, TextPart};
 pub use embedding::{Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse};
 pub use event::StreamEvent;
+pub use invalidation::{Invalidated, Invalidation};
 pub use message::{Message, Role, ToolCall};
 pub use model::{Health, HealthStatus, ModelInfo};
 pub use money::NanoUsd;

@@ -3,6 +3,7 @@
 //! Each method reads its message into the public vocabulary (`ossai::transport::convert`), does what its HTTP sibling
 //! does, and writes the answer back.
 
+mod cache;
 mod calls;
 mod info;
 mod replay;
@@ -18,6 +19,7 @@ use ossai::transport::convert::{
 };
 use ossai::{CallOptions, Error, ErrorKind, Result};
 use ossai_proto::v1 as pb;
+use pb::cache_service_server::{CacheServiceServer, SERVICE_NAME as CACHES};
 use pb::completion_service_server::{CompletionServiceServer, SERVICE_NAME as COMPLETIONS};
 use pb::cost_service_server::{CostServiceServer, SERVICE_NAME as COSTS};
 use pb::embedding_service_server::{EmbeddingServiceServer, SERVICE_NAME as EMBEDDINGS};
@@ -37,7 +39,16 @@ use crate::http::{scoped_key, valid_idempotency_key};
 const MARGIN: Duration = Duration::from_millis(50);
 
 /// The whole server first, then each service.
-const SERVICES: &[&str] = &["", COMPLETIONS, EMBEDDINGS, MODELS, TOKENS, COSTS, USAGE];
+const SERVICES: &[&str] = &[
+    "",
+    COMPLETIONS,
+    EMBEDDINGS,
+    MODELS,
+    TOKENS,
+    COSTS,
+    USAGE,
+    CACHES,
+];
 
 /// What the health service says.
 pub(crate) struct Health(HealthReporter);
@@ -88,6 +99,10 @@ pub(crate) async fn routes(app: &Arc<App>) -> Result<(Router<Arc<App>>, Health)>
         .route_service(
             &path(COSTS),
             CostServiceServer::from_arc(Arc::clone(&desk)).max_decoding_message_size(most),
+        )
+        .route_service(
+            &path(CACHES),
+            CacheServiceServer::from_arc(Arc::clone(&desk)).max_decoding_message_size(most),
         )
         .route_service(
             &path(USAGE),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from ._call import NOTHING, Base, arguments, may_have_tools, record
 from ._errors import InvalidStateError, OssaiError
 from ._home import Home, Inbox, Waiter, here
-from ._results import BudgetState, Health, ModelInfo
+from ._results import BudgetState, Health, Invalidated, ModelInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+    from typing import Literal
 
     from typing_extensions import Self, Unpack
 
@@ -159,6 +160,19 @@ class AsyncClient(Base):
         Of a client over an orchestrator they are its own, on which nothing is booked: the orchestrator's hold.
         """
         return [BudgetState(one) for one in await self._call("budgets", NOTHING, NOTHING)]
+
+    @overload
+    async def invalidate(self, *, model: str) -> Invalidated: ...
+    @overload
+    async def invalidate(self, *, tag: str, value: str) -> Invalidated: ...
+    @overload
+    async def invalidate(self, *, all: Literal[True]) -> Invalidated: ...
+    async def invalidate(self, **what: Any) -> Invalidated:
+        """Lets kept answers count no more: a model's, those kept for calls with a tag, or all of the client's tenant.
+
+        It holds for this client when it returns, and within a second for other processes with the same Redis or folder.
+        """
+        return Invalidated(await self._call("invalidate", what, NOTHING))
 
     async def close(self, patience: float = 0.0) -> bool:
         """Refuses new calls and gives those under way ``patience`` seconds; the rest end with ``cancelled``.

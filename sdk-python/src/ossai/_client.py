@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from ._call import NOTHING, Base, arguments, may_have_tools, record
-from ._results import BudgetState, Health, ModelInfo
+from ._results import BudgetState, Health, Invalidated, ModelInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+    from typing import Literal
 
     from typing_extensions import Self, Unpack
 
@@ -121,6 +122,19 @@ class Client(Base):
         Of a client over an orchestrator they are its own, on which nothing is booked: the orchestrator's hold.
         """
         return [BudgetState(one) for one in self._session.call("budgets", NOTHING, NOTHING)]
+
+    @overload
+    def invalidate(self, *, model: str) -> Invalidated: ...
+    @overload
+    def invalidate(self, *, tag: str, value: str) -> Invalidated: ...
+    @overload
+    def invalidate(self, *, all: Literal[True]) -> Invalidated: ...
+    def invalidate(self, **what: Any) -> Invalidated:
+        """Lets kept answers count no more: a model's, those kept for calls with a tag, or all of the client's tenant.
+
+        It holds for this client when it returns, and within a second for other processes with the same Redis or folder.
+        """
+        return Invalidated(self._session.call("invalidate", what, NOTHING))
 
     def close(self, patience: float = 0.0) -> bool:
         """Refuses new calls and gives those under way ``patience`` seconds; the rest end with ``cancelled``.

@@ -12,6 +12,7 @@ __all__ = [
     "Estimate",
     "Explanation",
     "Health",
+    "Invalidated",
     "ModelInfo",
     "Span",
     "Stats",
@@ -180,6 +181,16 @@ class ModelInfo(View):
     created: int | None
     owned_by: str | None
     extra: dict[str, Any] | None
+
+
+class Invalidated(View):
+    """What an invalidation did."""
+
+    __slots__ = ()
+    #: Answers dropped out of memory, an orchestrator's included; what counts no more beneath is not counted.
+    dropped: int
+    #: Where it holds, in the order tiers are asked.
+    tiers: list[Literal["memory", "redis", "disk", "orchestrator"]]
 
 
 class Health(View):

@@ -7,6 +7,7 @@
 //!   completions.tmp              the file being written
 //!   completions/3f/3f09…         an envelope, by the digest of its key; its time of change says until when it is kept
 //!   embeddings…                  the same
+//!   marks/                       see `marks.rs`
 //! ```
 //! A file becomes visible whole, by renaming, or not at all; readers take no lock. Whoever writes holds the lock of its
 //! kind, so that processes sharing the folder keep one limit between them and leave at most one unfinished file behind
@@ -52,8 +53,8 @@ impl Folder {
         private_builder().recursive(true).create(path)?;
         let root = path.join("ossai-cache-1");
         own_folder(&root)?;
-        for kind in [Kind::Completion, Kind::Embedding] {
-            own_folder(&root.join(kind.name()))?;
+        for name in [Kind::Completion.name(), Kind::Embedding.name(), "marks"] {
+            own_folder(&root.join(name))?;
         }
         Ok(Self { root, limits })
     }
@@ -85,6 +86,10 @@ impl Folder {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
             _ => read_secret(&path),
         }
+    }
+
+    pub(super) fn marks(&self) -> PathBuf {
+        self.root.join("marks")
     }
 
     fn path(&self, kind: Kind, key: &Key) -> PathBuf {
@@ -314,7 +319,7 @@ fn evict(folder: &Path, target: u64, now: u64) -> io::Result<(u64, u64)> {
     Ok((sum, gone))
 }
 
-fn foreign() -> io::Error {
+pub(super) fn foreign() -> io::Error {
     io::Error::new(ErrorKind::InvalidData, "not a file of ours")
 }
 
@@ -336,13 +341,13 @@ mod os {
     use super::{DirBuilder, ErrorKind, Metadata, OpenOptions, Path, foreign, fs, io};
 
     /// Never through a link, and never waiting for a pipe somebody has put there.
-    pub(super) fn no_follow() -> OpenOptions {
+    pub(in super::super) fn no_follow() -> OpenOptions {
         let mut options = OpenOptions::new();
         options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
         options
     }
 
-    pub(super) fn private_file() -> OpenOptions {
+    pub(in super::super) fn private_file() -> OpenOptions {
         let mut options = no_follow();
         options.write(true).mode(0o600);
         options
@@ -380,7 +385,7 @@ mod os {
 mod os {
     use super::{DirBuilder, ErrorKind, Metadata, OpenOptions, Path, foreign, fs, io};
 
-    pub(super) fn no_follow() -> OpenOptions {
+    pub(in super::super) fn no_follow() -> OpenOptions {
         let mut options = OpenOptions::new();
         #[cfg(windows)]
         {
@@ -391,7 +396,7 @@ mod os {
         options
     }
 
-    pub(super) fn private_file() -> OpenOptions {
+    pub(in super::super) fn private_file() -> OpenOptions {
         let mut options = no_follow();
         options.write(true);
         options
@@ -418,4 +423,5 @@ mod os {
     }
 }
 
-use os::{is_private, no_follow, own_folder, private_builder, private_file};
+use os::{is_private, own_folder, private_builder};
+pub(super) use os::{no_follow, private_file};

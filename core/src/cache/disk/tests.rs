@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::cache::marks;
 use crate::cache::memory::Value;
+use crate::cache::{Label, Seen};
 use crate::retry::{SeededRandom, SystemClock};
 use crate::types::{Answer, CacheTier, Completion};
 
@@ -43,7 +46,13 @@ fn kept(n: u32, text: &str) -> Arc<Kept> {
         completion: Arc::new(completion),
         events: None,
     };
-    Arc::new(Kept::new(Kind::Completion, key(n), value))
+    // As if nothing was ever invalidated.
+    let seen = Seen {
+        disk: Some(marks::digest(&[marks::NONE; 2])),
+        ..Seen::default()
+    };
+    let label = Label::new(None, &seen);
+    Arc::new(Kept::new(Kind::Completion, key(n), value, label))
 }
 
 fn for_ms(ms: u64) -> Times {
@@ -66,8 +75,14 @@ fn noise(n: u32, bytes: usize) -> String {
     text
 }
 
+async fn find(disk: &Disk, keys: &[Key], now: u64) -> Result<Option<Found>, Fault> {
+    let scopes = Scopes::new(None, "openai/m", &BTreeMap::new());
+    let found = disk.find(Kind::Completion, keys, &scopes, now).await;
+    found.map(|(found, _)| found)
+}
+
 async fn text(disk: &Disk, n: u32, now: u64) -> Option<String> {
-    let found = disk.find(Kind::Completion, &[key(n)], now).await.unwrap()?;
+    let found = find(disk, &[key(n)], now).await.unwrap()?;
     match found.value {
         Value::Completion { completion, .. } => Some(completion.text.clone()),
         Value::Embedding(_) => None,
@@ -158,9 +173,7 @@ async fn a_folder_others_could_read_is_closed_and_a_key_they_could_is_not_used()
         0o700
     );
     open(&root.join("key"), 0o644).unwrap();
-    let found = disk(settings(folder.path()))
-        .find(Kind::Completion, &[key(1)], NOW)
-        .await;
+    let found = find(&disk(settings(folder.path())), &[key(1)], NOW).await;
     assert_eq!(
         found.map(|found| found.is_some()),
         Err(Fault::Foreign("foreign"))
@@ -339,7 +352,7 @@ async fn a_folder_that_cannot_be_made_is_a_miss_and_writing_is_off() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), b"").unwrap();
     let disk = disk(settings(&folder.path().join("file/below")));
-    assert!(disk.find(Kind::Completion, &[key(1)], NOW).await.is_err());
+    assert!(find(&disk, &[key(1)], NOW).await.is_err());
     disk.keep(&kept(1, "one"), for_ms(1_000), NOW).await;
     let stats = disk.guard.stats();
     assert_eq!((stats.stores, stats.dropped, stats.ailing), (0, 1, true));
@@ -355,11 +368,9 @@ async fn a_stale_answer_is_found_where_there_is_no_fresh_one_and_kept_until_its_
     };
     disk.keep(&kept(1, "stale"), times, NOW).await;
     disk.keep(&kept(2, "fresh"), for_ms(9_000), NOW).await;
-    let found = disk.find(Kind::Completion, &[key(1)], NOW + 2_000).await;
+    let found = find(&disk, &[key(1)], NOW + 2_000).await;
     assert_eq!(found.unwrap().unwrap().times, times);
-    let found = disk
-        .find(Kind::Completion, &[key(1), key(2)], NOW + 2_000)
-        .await;
+    let found = find(&disk, &[key(1), key(2)], NOW + 2_000).await;
     assert_eq!(found.unwrap().unwrap().key, key(2));
     assert_eq!(text(&disk, 1, NOW + 5_000).await, None);
 }

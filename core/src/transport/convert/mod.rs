@@ -6,6 +6,7 @@
 //! converted. What a newer peer may add is read as `ossai/orchestrator/v1/*.proto` says: refused in a request, where
 //! leaving it out would change the question, and skipped in an answer.
 
+mod cache;
 mod completion;
 mod content;
 mod embedding;

@@ -19,6 +19,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use http::Uri;
 use ossai_proto::{RESUME_KEY, v1 as pb};
+use pb::cache_service_client::CacheServiceClient;
 use pb::completion_service_client::CompletionServiceClient;
 use pb::embedding_service_client::EmbeddingServiceClient;
 use pb::model_service_client::ModelServiceClient;
@@ -37,7 +38,7 @@ use crate::error::{Error, ErrorKind};
 use crate::transport::connect::{Connector, Names};
 use crate::types::{
     CallOptions, Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse, Health,
-    HealthStatus, ModelInfo, StreamEvent,
+    HealthStatus, Invalidated, Invalidation, ModelInfo, StreamEvent,
 };
 use endpoint::Target;
 use guard::Guarded;
@@ -379,6 +380,30 @@ impl GrpcRoad {
             ErrorKind::ResponseTooLarge,
             "the list of models does not end",
         ))
+    }
+
+    /// Lets kept answers of the caller's tenant count no more.
+    ///
+    /// # Errors
+    /// As [`GrpcRoad::complete`]; `unsupported` from an orchestrator that is older than this.
+    pub async fn invalidate(
+        &self,
+        what: &Invalidation,
+        meta: Meta<'_>,
+    ) -> Result<Invalidated, Error> {
+        let message = pb::InvalidateCacheRequest {
+            what: Some(what.into()),
+        };
+        let request = self.request(message, &CallOptions::default(), meta)?;
+        let channel = self.channel();
+        let number = channel.number;
+        let mut client = CacheServiceClient::new(channel);
+        let answer = self
+            .unary(number, meta.timeout, request, async |r| {
+                client.invalidate_cache(r).await
+            })
+            .await?;
+        Ok(answer.into())
     }
 
     /// Asks whether the orchestrator takes calls (`grpc.health.v1`, the whole server). That it does not answer is an
