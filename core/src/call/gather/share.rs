@@ -105,6 +105,9 @@ fn costs(whole: &Cost, weights: &[u64]) -> Vec<Cost> {
         whole.other_pico,
     ]
     .map(|pico| cut(pico, weights));
+    // What a vendor's cache saved may be a loss.
+    let saved = whole.prompt_cache_saved_pico;
+    let savings = cut(saved.unsigned_abs(), weights);
     let (mut sum, mut before) = (0_u128, NanoUsd::ZERO);
     (0..weights.len())
         .map(|i| {
@@ -126,6 +129,10 @@ fn costs(whole: &Cost, weights: &[u64]) -> Vec<Cost> {
                 cache_write_pico: write,
                 output_pico: output,
                 other_pico: other,
+                prompt_cache_saved_pico: saved.signum()
+                    * savings
+                        .get(i)
+                        .map_or(0, |n| i64::try_from(*n).unwrap_or(i64::MAX)),
                 price_version: whole.price_version.clone(),
             }
         })
