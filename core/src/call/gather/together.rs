@@ -245,6 +245,8 @@ impl Together {
         }
         match outcome {
             Ok(answers) => {
+                // Those who ask again as soon as they are told come together, not each just before this is over.
+                drop(lane);
                 let mut answers: BTreeMap<usize, EmbeddingResponse> = answers.into_iter().collect();
                 // Who has left is written down before those who wait for that hear of the end.
                 let (gone, here): (Vec<_>, Vec<_>) = self
@@ -276,6 +278,7 @@ impl Together {
                 }
             }
             Err(error) => {
+                drop(lane);
                 for passenger in &self.passengers {
                     let attempts = passenger.flight.progress.attempts();
                     let error = error.clone().with(|fields| fields.attempts = attempts);
