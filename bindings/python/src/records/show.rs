@@ -29,7 +29,7 @@ macro_rules! plainly {
         }
     )*};
 }
-plainly!(String, u16, u32, u64, f32, f64, bool);
+plainly!(String, u16, u32, u64, i64, f32, f64, bool);
 
 impl<T: Show> Show for Option<T> {
     fn show<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
