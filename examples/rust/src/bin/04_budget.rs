@@ -1,21 +1,30 @@
 //! Refuse a call that could cost more than it may, before anything is sent.
 
-use ossai::{CallOptions, Client, CompletionRequest, Config, ErrorKind, NanoUsd};
+use ossai::{Client, CompletionRequest, Config, ErrorKind};
 
 #[tokio::main]
 async fn main() -> ossai::Result<()> {
-    let client = Client::new(Config::default())?;
+    // A cent a day for each user, however many calls come at once.
+    let config = Config::from_json(
+        r#"{
+            "budgets": {"limits": [{"scope": "user", "window": "day", "nano_usd": 10000000}]},
+            "providers": {"openai": {"api_key": "not used"}}
+        }"#,
+    )?;
+    let client = Client::new(config)?;
     let request = CompletionRequest {
-        max_tokens: Some(100_000),
+        max_tokens: Some(16_000),
+        user: Some("ada".into()),
         ..CompletionRequest::new("openai/gpt-4o", "Write a book.")
     };
-    let options = CallOptions {
-        max_cost: Some(NanoUsd(10_000_000)),
-        ..CallOptions::default()
-    };
-    match client.complete_with(request, options).await {
-        Err(error) if error.kind() == ErrorKind::BudgetExceeded => println!("refused: {error}"),
-        other => println!("not refused: {:?}", other.map(|answer| answer.text.clone())),
+    match client.complete(request).await {
+        Err(error) if error.kind() == ErrorKind::BudgetExceeded => {
+            println!("refused: {error}");
+            for budget in &error.fields().budgets {
+                println!("{budget:?}");
+            }
+            Ok(())
+        }
+        other => other.map(|answer| println!("not refused: {}", answer.text)),
     }
-    Ok(())
 }
