@@ -172,6 +172,11 @@ type CacheOutcome struct {
 	Saved *NanoUSD `json:"saved,omitempty"`
 	// Stale says that the answer's time was over: it was given while a new one is fetched, or because none could be had.
 	Stale bool `json:"stale,omitempty"`
+	// Similarity is how near the question is whose answer this is, where that was another one: the cosine of the two vectors.
+	Similarity *float64 `json:"similarity,omitempty"`
+	// LookupCost is what looking for a similar question cost, which is no part of the answer's cost; nil where nothing was
+	// looked for, and where the price is unknown.
+	LookupCost *NanoUSD `json:"lookup_cost,omitempty"`
 }
 
 // Attempt is one try at an upstream.
@@ -462,6 +467,27 @@ type Stats struct {
 	Unrecorded uint64 `json:"unrecorded"`
 	// Tiers are the cache tiers beneath the memory, in the order they are asked.
 	Tiers []TierStats `json:"tiers"`
+	// Semantic is the semantic cache; nil where there is none.
+	Semantic *SemanticStats `json:"semantic,omitempty"`
+}
+
+// SemanticStats is what the semantic cache has done.
+type SemanticStats struct {
+	Lookups uint64 `json:"lookups"`
+	Hits    uint64 `json:"hits"`
+	// Refused is looks that found near questions, all kept apart by a gate.
+	Refused uint64 `json:"refused"`
+	// Unverified is looks whose near question the verifying model did not take for the same.
+	Unverified uint64 `json:"unverified"`
+	// Failures is embeddings that could not be had.
+	Failures uint64 `json:"failures"`
+	// Checked is checks in the window, FalseHits those of them in which the two answers differed.
+	Checked   uint64 `json:"checked"`
+	FalseHits uint64 `json:"false_hits"`
+	Entries   uint64 `json:"entries"`
+	Bytes     uint64 `json:"bytes"`
+	// Off says that it turned itself off, because too many of its hits were false.
+	Off bool `json:"off"`
 }
 
 // TierStats is what a cache tier has done for all clients of the process that share it.

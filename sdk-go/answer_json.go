@@ -180,6 +180,10 @@ func (c *CacheOutcome) decode(d *decoder) {
 			c.Saved = d.money()
 		case "stale":
 			c.Stale = d.boolean()
+		case "similarity":
+			c.Similarity = d.double()
+		case "lookup_cost":
+			c.LookupCost = d.money()
 		default:
 			d.skip()
 		}

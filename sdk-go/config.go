@@ -185,6 +185,57 @@ type Cache struct {
 	Redis *RedisCache `json:"redis"`
 	// Disk is on this machine.
 	Disk *DiskCache `json:"disk"`
+	// Semantic is answers to questions that mean the same; nil means none.
+	Semantic *SemanticCache `json:"semantic"`
+}
+
+// SemanticCache is answers kept for questions that mean the same.
+type SemanticCache struct {
+	// Model is the embedding model, `provider/model`, of any provider.
+	Model string `json:"model"`
+	// Dimensions is the length of its vectors, where the model can shorten them.
+	Dimensions int64 `json:"dimensions"`
+	// Mode is `serve`, or `shadow`: what is found is measured, and not given.
+	Mode string `json:"mode"`
+	// Threshold is the cosine of two questions from which on they may be the same.
+	Threshold float64 `json:"threshold"`
+	// Top is how many of the nearest questions are put to the gates.
+	Top        int64         `json:"top"`
+	MaxEntries int64         `json:"max_entries"`
+	MaxBytes   int64         `json:"max_bytes"`
+	TTL        time.Duration `json:"ttl_ms"`
+	// Timeout is how long the embedding may take; after it the call goes on without.
+	Timeout      time.Duration `json:"timeout_ms"`
+	MaxTextBytes int64         `json:"max_text_bytes"`
+	// Gates keep two questions apart although their vectors are near.
+	Gates SemanticGates `json:"gates"`
+	// Verify is a model that is asked whether two questions want the same answer before one is given.
+	Verify        string        `json:"verify"`
+	VerifyTimeout time.Duration `json:"verify_timeout_ms"`
+	// Watch is how the share of false hits is measured, and what it may be.
+	Watch SemanticWatch `json:"watch"`
+}
+
+// SemanticGates keep two questions apart, each unless it is false.
+type SemanticGates struct {
+	Numbers   *bool `json:"numbers"`
+	Negation  *bool `json:"negation"`
+	Entities  *bool `json:"entities"`
+	Language  *bool `json:"language"`
+	Direction *bool `json:"direction"`
+}
+
+// SemanticWatch is how the share of false hits is measured: the call is made although an answer was found, and the two are compared.
+type SemanticWatch struct {
+	// CheckPercent is the share of hits that are checked; nil means 5.
+	CheckPercent *float64 `json:"check_percent"`
+	// MaxFalsePercent is the share of false ones among them above which the cache turns itself off; nil means 5.
+	MaxFalsePercent *float64 `json:"max_false_percent"`
+	// Window is how many of the last checks count, MinChecks how few can turn it off.
+	Window    int64 `json:"window"`
+	MinChecks int64 `json:"min_checks"`
+	// AnswerSimilarity is the cosine of two answers from which on they say the same; nil means that only equal texts do.
+	AnswerSimilarity *float64 `json:"answer_similarity"`
 }
 
 // RedisCache is a cache shared by processes and machines.

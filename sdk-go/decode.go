@@ -308,6 +308,17 @@ func (d *decoder) single() float32 {
 	return float32(n)
 }
 
+func (d *decoder) double() *float64 {
+	if d.null() {
+		return nil
+	}
+	value, err := strconv.ParseFloat(string(d.number()), 64)
+	if err != nil {
+		d.fail()
+	}
+	return &value
+}
+
 func (d *decoder) boolean() bool {
 	if d.peek() == 't' {
 		d.literal("true")

@@ -275,7 +275,14 @@ fn used(row: &mut UsageRow, usage: &Usage, cost: &Cost, cache: &CacheOutcome) {
     if cache.status != CacheStatus::Hit && !cache.joined {
         row.usage = usage.clone();
     }
-    row.cost = cost.total;
+    // What a similar question was looked for with is on the same bill.
+    row.cost = cost.total.map(|total| {
+        NanoUsd(
+            total
+                .0
+                .saturating_add(cache.lookup_cost.unwrap_or_default().0),
+        )
+    });
     row.price_version.clone_from(&cost.price_version);
     row.saved = cache.saved;
     row.joined = cache.joined.into();

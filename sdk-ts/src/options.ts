@@ -70,7 +70,15 @@ export interface ClientOptions {
   egress?: { checked?: boolean; privateHosts?: readonly string[] };
   /** Whether a second copy of a late call that is marked `safe` goes out. */
   hedge?: { enabled?: boolean; afterMs?: number | null };
-  cache?: { enabled?: boolean; maxBytes?: number; ttlMs?: number; embeddingTtlMs?: number; store?: "deterministic" | "all" };
+  cache?: {
+    enabled?: boolean;
+    maxBytes?: number;
+    ttlMs?: number;
+    embeddingTtlMs?: number;
+    store?: "deterministic" | "all";
+    /** Answers to questions that mean the same; absent means none. */
+    semantic?: SemanticCacheOptions;
+  };
   /** Whether vendors' prompt caches are put to use; `off` unless said otherwise. */
   promptCache?: PromptCache;
   /** Which calls may share a flight. */
@@ -103,6 +111,40 @@ export interface ClientOptions {
  * say how long where the vendor lets one choose.
  */
 export type PromptCache = "off" | "auto" | "5m" | "1h";
+
+/** Answers kept for questions that mean the same. */
+export interface SemanticCacheOptions {
+  /** The embedding model, `provider/model`, of any provider. */
+  model: string;
+  /** Length of its vectors, where the model can shorten them. */
+  dimensions?: number;
+  /** Whether what is found is given (unless said otherwise), or only measured. */
+  mode?: "serve" | "shadow";
+  /** The cosine of two questions from which on they may be the same; 0.95 unless said otherwise. */
+  threshold?: number;
+  /** How many of the nearest questions are put to the gates. */
+  top?: number;
+  maxEntries?: number;
+  maxBytes?: number;
+  ttlMs?: number;
+  /** How long the embedding may take; after it the call goes on without. */
+  timeoutMs?: number;
+  maxTextBytes?: number;
+  /** What keeps two questions apart although their vectors are near; each on unless it is false. */
+  gates?: { numbers?: boolean; negation?: boolean; entities?: boolean; language?: boolean; direction?: boolean };
+  /** A model that is asked whether two questions want the same answer before one is given. */
+  verify?: string;
+  verifyTimeoutMs?: number;
+  /** How the share of false hits is measured, and what it may be. */
+  watch?: {
+    checkPercent?: number;
+    maxFalsePercent?: number;
+    window?: number;
+    minChecks?: number;
+    /** The cosine of two answers from which on they say the same; absent means that only equal texts do. */
+    answerSimilarity?: number;
+  };
+}
 
 /** Recorded answers of providers, in a file: the same in every language. */
 export interface CassetteOptions {

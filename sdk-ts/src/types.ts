@@ -153,6 +153,13 @@ export interface CacheOutcome {
   saved?: Nanodollars;
   /** The answer's time was over: it was given while a new one is fetched, or because none could be had. */
   stale?: boolean;
+  /** How near the question is whose answer this is, where that was another one: the cosine of the two vectors. */
+  similarity?: number;
+  /**
+   * What looking for a similar question cost, which is no part of `cost`; absent where nothing was looked for, and where the
+   * price is unknown.
+   */
+  lookup_cost?: Nanodollars;
 }
 
 /** One try at an upstream. */
@@ -453,6 +460,28 @@ export interface Stats {
   unrecorded: number;
   /** The cache tiers beneath the memory, in the order they are asked. */
   tiers: TierStats[];
+  /** The semantic cache, where there is one. */
+  semantic?: SemanticStats;
+}
+
+/** What the semantic cache has done. */
+export interface SemanticStats {
+  lookups: number;
+  hits: number;
+  /** Looks that found near questions, all kept apart by a gate. */
+  refused: number;
+  /** Looks whose near question the verifying model did not take for the same. */
+  unverified: number;
+  /** Embeddings that could not be had. */
+  failures: number;
+  /** Checks in the window: the call was made although an answer was found. */
+  checked: number;
+  /** Those of them in which the two answers differed. */
+  false_hits: number;
+  entries: number;
+  bytes: number;
+  /** It turned itself off, because too many of its hits were false. */
+  off: boolean;
 }
 
 /** What a cache tier has done for all clients of the process that share it. */

@@ -111,6 +111,11 @@ impl Entry {
         self
     }
 
+    /// Roughly the bytes it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.into()
+    }
+
     pub(crate) fn is_fresh(&self, now: Duration) -> bool {
         now < self.expires_at
     }

@@ -10,6 +10,7 @@ pub(crate) mod policy;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+pub(crate) mod semantic;
 mod tier;
 pub(crate) mod tiers;
 pub(crate) mod trust;

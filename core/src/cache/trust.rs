@@ -57,9 +57,14 @@ impl Trust {
 
     /// Keeps an answer, unless something was invalidated since `epoch`.
     pub(crate) fn put(&self, memory: &Memory, key: Key, entry: Entry, epoch: u64) {
+        self.keep(epoch, || memory.put(key, entry));
+    }
+
+    /// The same, kept anywhere in this process.
+    pub(crate) fn keep(&self, epoch: u64, put: impl FnOnce()) {
         let _held = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if self.epoch.load(Relaxed) == epoch {
-            memory.put(key, entry);
+            put();
         }
     }
 

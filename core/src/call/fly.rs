@@ -37,6 +37,14 @@ impl Flight {
             {
                 return Ok(kept);
             }
+            // Likewise, and what similar questions it knows.
+            if let Some(semantic) = &self.core.semantic
+                && let Some(kept) =
+                    Box::pin(self.similar(semantic, &request, key, log, streamed, &standing))
+                        .await?
+            {
+                return Ok(kept);
+            }
         } else if store.is_some() && self.core.tiers.is_some() {
             Box::pin(self.look_around(&mut standing)).await;
         }
@@ -85,6 +93,9 @@ impl Flight {
             (whole.inspect_err(|error| self.note_missing(error))?, None)
         };
         self.settle(&call, &mut completion);
+        if self.core.semantic.is_some() {
+            completion.cache.lookup_cost = self.lookup_cost();
+        }
         let completion = Arc::new(completion);
         self.keep(store, &completion, events, streamed, &standing);
         Ok(completion)

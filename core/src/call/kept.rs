@@ -30,6 +30,7 @@ pub(crate) fn as_hit(
             joined: false,
             saved: completion.cost.total,
             stale,
+            ..CacheOutcome::default()
         },
         ..Completion::default()
     }
@@ -324,6 +325,9 @@ impl Flight {
         let tags = marks::tags(core.config.tenant.as_deref(), &self.options.tags);
         // An answer from before an invalidation would only stand in the place of one from after it.
         let stands = core.trust.epoch() == standing.epoch;
+        if let Some(semantic) = core.semantic.as_ref().filter(|_| stands) {
+            self.keep_similar(semantic, key, &value, tags.clone(), standing);
+        }
         if let Some(tiers) = core.tiers.as_ref().filter(|_| stands) {
             let (made, label) = (tiers.now(), (tags.clone(), &standing.seen));
             tiers.keep(Kind::Completion, key, value.clone(), made, &keep, label);
@@ -370,7 +374,7 @@ impl Promoted {
 }
 
 /// Lets a kept answer's events into the log of a stream.
-async fn play(events: Vec<StreamEvent>, log: &EventLog) -> Result<()> {
+pub(super) async fn play(events: Vec<StreamEvent>, log: &EventLog) -> Result<()> {
     let mut queue: VecDeque<_> = events
         .into_iter()
         .map(|event| {

@@ -15,7 +15,7 @@ use serde_json::{Number, Value};
 
 use crate::types::{
     CompletionRequest, Content, EmbeddingInput, EmbeddingRequest, Extra, Message, Part,
-    ResponseFormat, Tool, ToolChoice,
+    ResponseFormat, Role, Tool, ToolChoice,
 };
 
 /// Changes whenever the encoding does, so that stores shared between versions miss instead of answering wrongly.
@@ -36,6 +36,14 @@ impl Key {
     #[must_use]
     pub fn hex(&self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
+    /// The key of a completion, whether it was asked for as a stream or not.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        let mut bytes = self.0;
+        bytes[31] &= !1;
+        Self(bytes)
     }
 
     /// The key of the same completion asked for as a stream.
@@ -95,6 +103,37 @@ pub fn completion_key(place: &Place<'_>, request: &CompletionRequest) -> Key {
     // The last bit tells the stream apart, see `as_stream`.
     key.0[31] &= !1;
     key
+}
+
+/// What a completion shares with all that differ from it in the last user's text alone, and that text.
+///
+/// `None` where the last message is not a user's, or has not exactly one text.
+#[must_use]
+pub fn similar_key(place: &Place<'_>, request: &CompletionRequest) -> Option<(Key, String)> {
+    let mut rest = request.clone();
+    let last = rest.messages.last_mut()?;
+    if last.role != Role::User {
+        return None;
+    }
+    let text = match &mut last.content {
+        Content::Text(text) => std::mem::take(text),
+        Content::Parts(parts) => {
+            let mut texts = parts.iter_mut().filter_map(|part| match part {
+                Part::Text(part) => Some(&mut part.text),
+                _ => None,
+            });
+            let text = std::mem::take(texts.next()?);
+            if texts.next().is_some() {
+                return None;
+            }
+            text
+        }
+    };
+    let key = digest(|out| {
+        out.place(b's', place);
+        out.completion(&rest);
+    });
+    Some((key, text))
 }
 
 /// The key of an embedding.
@@ -654,6 +693,67 @@ mod tests {
             key(full()).hex(),
             "465d2c89f700376c23f34ed5b8602af273afa476afb0d18b2c23821fc1db7934"
         );
+    }
+
+    #[test]
+    fn similar_requests_differ_in_the_last_users_text_and_in_nothing_else() {
+        let similar = |value: Value| {
+            let request: CompletionRequest = serde_json::from_value(value).unwrap();
+            similar_key(&place(), &request)
+        };
+        let ask = |text: &str| {
+            let mut request = full();
+            let message = json!({"role": "user", "content": text});
+            request["messages"].as_array_mut().unwrap().push(message);
+            request
+        };
+        let (base, text) = similar(ask("How tall is it?")).unwrap();
+        assert_eq!(text, "How tall is it?");
+        assert_eq!(similar(ask("How high is it?")).unwrap().0, base);
+        let changed = |change: &dyn Fn(&mut Value)| {
+            let mut request = ask("How high is it?");
+            change(&mut request);
+            similar(request).unwrap().0
+        };
+        let mut all = Vec::new();
+        mutations(&ask("How high is it?"), "", &mut all);
+        let last = full()["messages"].as_array().unwrap().len();
+        let mut tried = 0;
+        for (what, changed) in all {
+            let own = format!(".messages[{last}]");
+            let Ok(request) = serde_json::from_value::<CompletionRequest>(changed) else {
+                continue;
+            };
+            let before: CompletionRequest = serde_json::from_value(ask("How high is it?")).unwrap();
+            if what.starts_with(".model") || what.starts_with(&own) || request == before {
+                continue;
+            }
+            tried += 1;
+            let key = similar_key(&place(), &request).map(|(key, _)| key);
+            assert_ne!(key, Some(base), "{what}");
+        }
+        assert!(tried > 60, "only {tried} changes were tried");
+        assert_ne!(changed(&|r| r["messages"][last]["name"] = json!("x")), base);
+        let parts =
+            |parts: Value| json!({"model": "m", "messages": [{"role": "user", "content": parts}]});
+        let image = json!({"type": "image", "url": "https://example.com/a.png"});
+        let seen = similar(parts(
+            json!([image, {"type": "text", "text": "What is it?"}]),
+        ))
+        .unwrap();
+        assert_ne!(
+            seen.0,
+            similar(parts(json!([{"type": "text", "text": "a"}])))
+                .unwrap()
+                .0
+        );
+        let two = json!([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]);
+        assert!(similar(parts(two)).is_none());
+        assert!(similar(parts(json!([image]))).is_none());
+        let answered = json!({"model": "m", "messages": [
+            {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]});
+        assert!(similar(answered).is_none());
+        assert!(similar(json!({"model": "m", "messages": []})).is_none());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(crate) mod pipeline;
 pub(crate) mod prompt;
 #[cfg_attr(not(feature = "sqlite"), path = "unrecorded.rs")]
 pub(crate) mod recorded;
+pub(crate) mod semantic;
 pub(crate) mod stream;
 pub(crate) mod validate;
 

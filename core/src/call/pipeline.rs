@@ -15,6 +15,7 @@ use super::fallback::Fallbacks;
 use super::hedge::{Decided, Hedge, Race, Racer};
 use super::pace::{Asked, Pace};
 use super::recorded::Slot;
+use super::semantic::Probe;
 use crate::client::Core;
 use crate::client::route::Route;
 use crate::error::{Error, ErrorKind, Result};
@@ -51,6 +52,8 @@ pub(crate) struct Progress {
     deadline: AtomicU64,
     /// Until when an orchestrator shall go on with it although nobody waits so long yet; likewise.
     open_until: AtomicU64,
+    /// What is known of its question, where there is a semantic cache.
+    pub(super) probe: OnceLock<Option<Box<Probe>>>,
     /// What is written down of it, and how many have joined it, where there is a ledger of usage.
     pub(super) record: Slot,
     pub(super) joined: AtomicU32,

@@ -2,7 +2,7 @@
 //!
 //! Everything up to the wait happens on the caller's thread without a task, so that a hit or a mistake costs no hop.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use super::completion_stream::CompletionStream;
@@ -33,29 +33,9 @@ impl Client {
         request: impl Into<Arc<CompletionRequest>>,
         options: impl Into<Arc<CallOptions>>,
     ) -> Result<Completion> {
-        let core = &self.core;
         give_way().await;
-        let outcome = async {
-            let call = core.prepare(request.into(), options.into())?;
-            if let Some((entry, _)) = core.look_up(&call) {
-                core.renew(&call, &entry);
-                return Ok(core.hit(&call, &entry));
-            }
-            let mut subscriber = core.depart(&call, false)?;
-            let mut timer = IdleTimer::new(
-                Arc::clone(&core.clock),
-                call.deadline.saturating_sub(call.started),
-            );
-            let answer = timer.limit(pin!(subscriber.result())).await;
-            let answer = answer.unwrap_or_else(|| Err(subscriber.progress().timed_out("total")));
-            let joined = subscriber.joined();
-            match answer {
-                Ok(answer) => Ok(core.deliver(&call, &answer, joined, None)),
-                Err(error) => Err(core.blame(&call, error)),
-            }
-        }
-        .await;
-        core.count_outcome(&outcome);
+        let outcome = self.core.complete(request.into(), options.into()).await;
+        self.core.count_outcome(&outcome);
         outcome
     }
 
@@ -140,6 +120,39 @@ pub(super) async fn give_way() {
 }
 
 impl Core {
+    async fn complete(
+        self: &Arc<Self>,
+        request: Arc<CompletionRequest>,
+        options: Arc<CallOptions>,
+    ) -> Result<Completion> {
+        let call = self.prepare(request, options)?;
+        if let Some((entry, _)) = self.look_up(&call) {
+            self.renew(&call, &entry);
+            return Ok(self.hit(&call, &entry));
+        }
+        let mut subscriber = self.depart(&call, false)?;
+        let mut timer = IdleTimer::new(
+            Arc::clone(&self.clock),
+            call.deadline.saturating_sub(call.started),
+        );
+        let answer = timer.limit(pin!(subscriber.result())).await;
+        let answer = answer.unwrap_or_else(|| Err(subscriber.progress().timed_out("total")));
+        let joined = subscriber.joined();
+        match answer {
+            Ok(answer) => Ok(self.deliver(&call, &answer, joined, None)),
+            Err(error) => Err(self.blame(&call, error)),
+        }
+    }
+
+    /// A call made for another one, which may not contain its own kind.
+    pub(crate) fn complete_boxed(
+        core: Arc<Self>,
+        request: CompletionRequest,
+        options: CallOptions,
+    ) -> Pin<Box<dyn Future<Output = Result<Completion>> + Send>> {
+        Box::pin(async move { core.complete(Arc::new(request), Arc::new(options)).await })
+    }
+
     pub(crate) fn count_outcome<T>(&self, outcome: &Result<T>) {
         Counters::add(&self.counters.calls, 1);
         if outcome.is_err() {

@@ -12,6 +12,7 @@ use super::secret::Secret;
 pub use super::testing::{Testing, WallJump};
 use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
+pub use crate::cache::semantic::config::{Gates, SemanticCache, SemanticMode, Watch};
 pub use crate::call::gather::config::Gather;
 use crate::call::{fallback, validate};
 pub use crate::cassette::config::{Cassette, CassetteMode, CassetteTiming};
@@ -346,6 +347,8 @@ pub struct Cache {
     pub redis: Option<RedisCache>,
     /// On this machine.
     pub disk: Option<DiskCache>,
+    /// Answers to questions that mean the same; absent means none.
+    pub semantic: Option<SemanticCache>,
 }
 
 impl Default for Cache {
@@ -362,6 +365,7 @@ impl Default for Cache {
             early_refresh: 0.0,
             redis: None,
             disk: None,
+            semantic: None,
         }
     }
 }
@@ -375,7 +379,8 @@ impl Cache {
             ));
         }
         self.redis.as_ref().map_or(Ok(()), RedisCache::check)?;
-        self.disk.as_ref().map_or(Ok(()), DiskCache::check)
+        self.disk.as_ref().map_or(Ok(()), DiskCache::check)?;
+        self.semantic.as_ref().map_or(Ok(()), SemanticCache::check)
     }
 
     /// How long an answer is kept beyond its time, for either reason.

@@ -55,7 +55,7 @@ impl Client {
 }
 
 impl Core {
-    async fn embed(
+    pub(crate) async fn embed(
         self: &Arc<Self>,
         request: Arc<EmbeddingRequest>,
         options: Arc<CallOptions>,
@@ -98,9 +98,8 @@ impl Core {
                     status: CacheStatus::Hit,
                     tier: Some(CacheTier::Memory),
                     age_ms: Some(millis(started.saturating_sub(entry.stored_at))),
-                    joined: false,
                     saved: answer.cost.total,
-                    stale: false,
+                    ..CacheOutcome::default()
                 };
                 self.count_saved(answer.cost.total);
                 answer.cost = free(&answer.cost);
@@ -270,9 +269,8 @@ fn as_hit(kept: &EmbeddingResponse, tier: CacheTier, age_ms: u64) -> Arc<Embeddi
         status: CacheStatus::Hit,
         tier: Some(tier),
         age_ms: Some(age_ms),
-        joined: false,
         saved: hit.cost.total,
-        stale: false,
+        ..CacheOutcome::default()
     };
     hit.cost = free(&hit.cost);
     Arc::new(hit)

@@ -36,10 +36,11 @@ impl Core {
             None => key.0,
             Some(fallbacks) => fallbacks.flight_key(key),
         };
-        let shared = match &self.tiers {
-            None => shared,
+        let shared = if self.looks_on() {
             // What the flight may find there, all who are on it must be willing to take.
-            Some(_) => flight_key(shared, call.cache.read, call.options.cache.max_age_ms),
+            flight_key(shared, call.cache.read, call.options.cache.max_age_ms)
+        } else {
+            shared
         };
         let shared = self.trust.flight_key(shared);
         let (mut subscriber, log) = if call.coalesce {
@@ -179,7 +180,7 @@ impl Core {
             cache.status = CacheStatus::Miss;
         }
         let found = cache.status == CacheStatus::Hit && cache.tier != Some(CacheTier::Orchestrator);
-        if self.tiers.is_some() && call.cache.read {
+        if self.looks_on() && call.cache.read {
             let counters = &self.counters;
             let counter = if found {
                 &counters.cache_hits
@@ -191,9 +192,13 @@ impl Core {
         if found {
             // Everybody on the flight was spared the same.
             cache.joined = joined;
+            if joined {
+                cache.lookup_cost = None;
+            }
             self.count_saved(cache.saved);
         } else if joined {
             cache.joined = true;
+            cache.lookup_cost = None;
             cache.saved = answer.cost.total;
             self.count_saved(answer.cost.total);
         }
@@ -234,7 +239,7 @@ impl Core {
 
     /// A flight's error as one of its callers'.
     pub(crate) fn blame(&self, call: &Prepared, error: Error) -> Error {
-        if self.tiers.is_some() && call.cache.read {
+        if self.looks_on() && call.cache.read {
             Counters::add(&self.counters.cache_misses, 1);
         }
         error.with(|fields| {

@@ -76,6 +76,9 @@ impl Core {
 
     fn drop_in_memory(&self, fits: impl Fn(&Entry) -> bool) -> u64 {
         let kept = [&self.memory, &self.vectors].into_iter().flatten();
+        if let Some(semantic) = &self.semantic {
+            semantic.index.drop_where(&fits);
+        }
         kept.map(|memory| memory.drop_where(&fits)).sum()
     }
 

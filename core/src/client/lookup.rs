@@ -71,7 +71,7 @@ impl Core {
             .or_else(|| self.look_up_stale(memory, call, keys));
         if found.is_some() {
             Counters::add(&self.counters.cache_hits, 1);
-        } else if self.tiers.is_none() {
+        } else if !self.looks_on() {
             // Whether the tiers beneath have it is known when the call ends.
             Counters::add(&self.counters.cache_misses, 1);
         }
@@ -79,6 +79,11 @@ impl Core {
             self.cache_step(call, found.is_some(), true)
         });
         found
+    }
+
+    /// Whether what the memory does not have may still be found by the flight.
+    pub(super) fn looks_on(&self) -> bool {
+        self.tiers.is_some() || self.semantic.is_some()
     }
 
     /// What the memory has although its time is over, where that may be given while a new one is fetched.
@@ -116,6 +121,7 @@ impl Core {
                 joined: false,
                 saved,
                 stale: !entry.is_fresh(call.started),
+                ..CacheOutcome::default()
             },
             attempts: Vec::new(),
             request_id: call.request_id.clone(),

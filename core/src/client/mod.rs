@@ -38,6 +38,7 @@ pub use tokens::TokenCount;
 use crate::budget::{BudgetState, Budgets, SharedBudgets};
 use crate::cache::memory::Memory;
 use crate::cache::missing::Missing;
+use crate::cache::semantic::Semantic;
 use crate::cache::{Tiers, Trust};
 use crate::call::flight::{self, Flights};
 use crate::call::gather::Gatherer;
@@ -105,6 +106,8 @@ pub(crate) struct Core {
     pub(crate) tiers: Option<Arc<Tiers>>,
     /// What is known of invalidations.
     pub(crate) trust: Trust,
+    /// Answers to questions that mean the same, where they are looked for.
+    pub(crate) semantic: Option<Box<Semantic>>,
     pub(crate) flights: CompletionFlights,
     pub(crate) embeddings: EmbeddingFlights,
     pub(crate) prices: PriceTable,
@@ -249,6 +252,7 @@ impl Client {
         let routes = Routes::new(&config, &credentials.into_iter().collect(), |endpoint| {
             road(endpoint, &config, proxies.as_ref())
         })?;
+        routes.check_semantic(&config)?;
         let cassette = Deck::open(config.cassette.as_ref(), routes.headers())?.map(Arc::new);
         // What is recorded and replayed is found by its body, which must not depend on who came when.
         let gatherer = match &cassette {
@@ -293,6 +297,7 @@ impl Client {
                 missing: Missing::default(),
                 tiers: Tiers::of(&config)?,
                 trust: Trust::default(),
+                semantic: Semantic::of(&config),
                 flights: Flights::new(limits),
                 embeddings: Flights::new(limits),
                 prices,
@@ -346,6 +351,7 @@ impl Client {
                 .tiers
                 .as_ref()
                 .map_or_else(Vec::new, |tiers| tiers.stats()),
+            semantic: core.semantic.as_ref().map(|semantic| semantic.stats()),
         }
     }
 
@@ -382,6 +388,9 @@ impl Client {
         let core = &self.core;
         for memory in [&core.memory, &core.vectors].into_iter().flatten() {
             memory.clear();
+        }
+        if let Some(semantic) = &core.semantic {
+            semantic.index.clear();
         }
     }
 

@@ -227,6 +227,24 @@ impl Routes {
         })
     }
 
+    /// Whether there are the providers that the semantic cache asks, where it is this client's.
+    pub(super) fn check_semantic(&self, config: &super::Config) -> Result<()> {
+        let Some(semantic) = &config.cache.semantic else {
+            return Ok(());
+        };
+        for (name, model) in [
+            ("model", Some(&semantic.model)),
+            ("verify", semantic.verify.as_ref()),
+        ] {
+            let provider = model.and_then(|model| model.split('/').next());
+            if let Some(Err(error)) = provider.map(|provider| self.get(provider)) {
+                let field = format!("config.cache.semantic.{name}");
+                return Err(Error::invalid(field, &error.fields().message));
+            }
+        }
+        Ok(())
+    }
+
     /// Providers that can be called as things are: configured ones, and known ones whose key is there.
     pub(crate) fn usable(&self) -> Vec<&str> {
         self.callable().map(|route| route.name.as_str()).collect()

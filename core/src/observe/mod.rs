@@ -7,4 +7,4 @@ mod stats;
 pub(crate) use near::{NearMisses, Nearness, fields_in_key};
 pub(crate) use record::Recorder;
 pub(crate) use stats::Counters;
-pub use stats::{Stats, TierStats};
+pub use stats::{SemanticStats, Stats, TierStats};

@@ -47,6 +47,36 @@ pub struct Stats {
     pub unrecorded: u64,
     /// The cache tiers beneath the memory, in the order they are asked.
     pub tiers: Vec<TierStats>,
+    /// The semantic cache, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub semantic: Option<SemanticStats>,
+}
+
+/// What the semantic cache has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct SemanticStats {
+    /// Questions looked for.
+    pub lookups: u64,
+    /// Answers given.
+    pub hits: u64,
+    /// Looks that found near questions, all kept apart by a gate.
+    pub refused: u64,
+    /// Looks whose near question the verifying model did not take for the same.
+    pub unverified: u64,
+    /// Embeddings that could not be had.
+    pub failures: u64,
+    /// Checks in the window: the call was made although an answer was found.
+    pub checked: u64,
+    /// Those of them in which the two answers differed.
+    pub false_hits: u64,
+    /// Answers kept.
+    pub entries: u64,
+    /// Bytes of them, with their questions and vectors.
+    pub bytes: u64,
+    /// It turned itself off, because too many of its hits were false.
+    pub off: bool,
 }
 
 /// What a cache tier has done for all clients of the process that share it.

@@ -272,7 +272,7 @@ pub enum CacheTier {
 }
 
 /// What the cache and the shared calls did for a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CacheOutcome {
     /// Hit, miss or not asked.
@@ -291,6 +291,13 @@ pub struct CacheOutcome {
     /// The answer's time was over: it was given while a new one is fetched, or because none could be had.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
+    /// How near the question is whose answer this is, where that was another one: the cosine of the two vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
+    /// What looking for a similar question cost, which is no part of `cost`; absent where nothing was looked for, and where
+    /// the price is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookup_cost: Option<NanoUsd>,
 }
 
 /// One try at an upstream.

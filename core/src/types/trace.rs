@@ -37,6 +37,12 @@ fn is_zero(n: &u32) -> bool {
 /// | | `renewed` | |
 /// | `tier` | `hit`, `stale`, `miss` | `redis`, `disk` |
 /// | | `failed` | `timeout`, `connect`, `io`, `circuit_open`, `auth`, `foreign`, `type`, `gone` … (`fields`: which tier) |
+/// | `semantic` | `hit` | (`fields`: `similarity=0.9731` and `age_ms=1200`) |
+/// | | `miss` | |
+/// | | `refused` | the gate (`numbers`, `negation`, `entities`, `language`, `direction`), or `verify` |
+/// | | `shadow`, `checked` | an answer was found and not given, to be compared |
+/// | | `bypass` | `shape` (the last message is not one text of a user), `length` |
+/// | | `failed` | the embedding's error |
 /// | `flight` | `started`, `joined` | |
 /// | | `alone` | `coalesce_off`, `not_deterministic` |
 /// | `gather` | `waited` | |

@@ -348,6 +348,8 @@ impl Gen {
             joined: self.flag(),
             saved: self.option(|g| NanoUsd(g.int())),
             stale: self.flag(),
+            similarity: self.option(|g| f64::from(g.bits() as u16) / 65_535.0),
+            lookup_cost: self.option(|g| NanoUsd(g.int())),
         }
     }
 

@@ -833,7 +833,7 @@ pub struct OutputRefusal {
     pub text: ::prost::alloc::string::String,
 }
 /// What the cache and the shared calls did for a call.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct CacheOutcome {
     /// Hit, miss or not asked.
     #[prost(enumeration = "CacheStatus", tag = "1")]
@@ -853,6 +853,13 @@ pub struct CacheOutcome {
     /// The answer's time was over: it was given while a new one is fetched, or because none could be had.
     #[prost(bool, tag = "6")]
     pub stale: bool,
+    /// How near the question is whose answer this is, where that was another one: the cosine of the two vectors.
+    #[prost(double, optional, tag = "7")]
+    pub similarity: ::core::option::Option<f64>,
+    /// What looking for a similar question cost, in nanodollars, which is no part of the answer's cost; absent where nothing
+    /// was looked for, and where the price is unknown.
+    #[prost(uint64, optional, tag = "8")]
+    pub lookup_nano_usd: ::core::option::Option<u64>,
 }
 /// One try at an upstream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -120,6 +120,13 @@ class CacheOutcome(_Record):
     @property
     def stale(self) -> bool:
         """The answer's time was over: it was given while a new one is fetched, or because none could be had."""
+    @property
+    def similarity(self) -> float | None:
+        """How near the question is whose answer this is, where that was another one: the cosine of the two vectors."""
+    @property
+    def lookup_cost(self) -> int | None:
+        """What looking for a similar question cost, in nanodollars, which is no part of ``cost``; None where nothing was
+        looked for, and where the price is unknown."""
 
 @final
 class Attempt(_Record):

@@ -171,6 +171,9 @@ class Stats(View):
     #: The cache tiers beneath the memory, in the order they are asked: ``tier``, ``hits``, ``misses``, ``stores``,
     #: ``dropped``, ``faults``, ``skipped``, ``evicted``, ``ailing``.
     tiers: list[dict[str, Any]]
+    #: The semantic cache, where there is one: ``lookups``, ``hits``, ``refused``, ``unverified``, ``failures``, ``checked``,
+    #: ``false_hits``, ``entries``, ``bytes``, ``off``.
+    semantic: dict[str, Any] | None
 
 
 class ModelInfo(View):

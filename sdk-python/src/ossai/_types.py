@@ -32,6 +32,9 @@ __all__ = [
     "ReasoningEffort",
     "ResponseFormat",
     "Role",
+    "SemanticCache",
+    "SemanticGates",
+    "SemanticWatch",
     "Tool",
     "ToolChoice",
 ]
@@ -252,6 +255,57 @@ class EstimateKeywords(CompletionKeywords, total=False):
     batch: bool
 
 
+class SemanticGates(TypedDict, total=False):
+    """What keeps two questions apart although their vectors are near; each on unless it is False."""
+
+    numbers: bool
+    negation: bool
+    entities: bool
+    language: bool
+    direction: bool
+
+
+class SemanticWatch(TypedDict, total=False):
+    """How the share of false hits is measured: the call is made although an answer was found, and the two are compared."""
+
+    #: The share of hits that are checked; 5 unless said otherwise.
+    check_percent: float
+    #: The share of false ones among them above which the cache turns itself off; 5 unless said otherwise.
+    max_false_percent: float
+    #: How many of the last checks count.
+    window: int
+    #: Fewest checks that can turn it off.
+    min_checks: int
+    #: The cosine of two answers from which on they say the same; absent means that only equal texts do.
+    answer_similarity: float
+
+
+class SemanticCache(TypedDict, total=False):
+    """Answers kept for questions that mean the same (``cache={"semantic": …}``)."""
+
+    #: The embedding model, ``provider/model``, of any provider.
+    model: str
+    #: Length of its vectors, where the model can shorten them.
+    dimensions: int
+    #: Whether what is found is given (unless said otherwise), or only measured.
+    mode: Literal["serve", "shadow"]
+    #: The cosine of two questions from which on they may be the same; 0.95 unless said otherwise.
+    threshold: float
+    #: How many of the nearest questions are put to the gates.
+    top: int
+    max_entries: int
+    max_bytes: int
+    ttl_ms: int
+    #: How long the embedding may take; after it the call goes on without.
+    timeout_ms: int
+    max_text_bytes: int
+    gates: SemanticGates
+    #: A model that is asked whether two questions want the same answer before one is given.
+    verify: str
+    verify_timeout_ms: int
+    watch: SemanticWatch
+
+
 class ConfigKeywords(TypedDict, total=False):
     """The configuration document; unknown keys are errors with their path. Durations in it are milliseconds."""
 
@@ -267,6 +321,8 @@ class ConfigKeywords(TypedDict, total=False):
     timeout: float
     timeouts: Mapping[str, int | None]
     retry: Mapping[str, int]
+    #: The caches: in memory, beneath it (``redis``, ``disk``), and for questions that mean the same (``semantic``, a
+    #: :class:`SemanticCache`).
     cache: Mapping[str, Any]
     #: Whether vendors' prompt caches are put to use; ``off`` unless said otherwise.
     prompt_cache: Literal["off", "auto", "5m", "1h"]

@@ -68,7 +68,7 @@ record! {
 
 record! {
     /// What the cache and the shared calls did for a call.
-    CacheOutcome(ossai::CacheOutcome) { status, tier, age_ms, joined, saved, stale }
+    CacheOutcome(ossai::CacheOutcome) { status, tier, age_ms, joined, saved, stale, similarity, lookup_cost }
 }
 
 record! {

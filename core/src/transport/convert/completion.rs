@@ -172,6 +172,8 @@ impl From<&CacheOutcome> for pb::CacheOutcome {
             joined,
             saved,
             stale,
+            similarity,
+            lookup_cost,
         } = cache;
         let status = match status {
             CacheStatus::Hit => pb::CacheStatus::Hit,
@@ -193,6 +195,8 @@ impl From<&CacheOutcome> for pb::CacheOutcome {
             joined: *joined,
             saved_nano_usd: saved.map(|saved| saved.0),
             stale: *stale,
+            similarity: *similarity,
+            lookup_nano_usd: lookup_cost.map(|cost| cost.0),
         }
     }
 }
@@ -206,6 +210,8 @@ impl From<pb::CacheOutcome> for CacheOutcome {
             joined,
             saved_nano_usd,
             stale,
+            similarity,
+            lookup_nano_usd,
         } = cache;
         Self {
             status: match pb::CacheStatus::try_from(status) {
@@ -228,6 +234,8 @@ impl From<pb::CacheOutcome> for CacheOutcome {
             joined,
             saved: saved_nano_usd.map(NanoUsd),
             stale,
+            similarity,
+            lookup_cost: lookup_nano_usd.map(NanoUsd),
         }
     }
 }

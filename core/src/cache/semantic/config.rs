@@ -1,0 +1,192 @@
+//! How the semantic cache is told what it is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::validate;
+use crate::error::{Error, Result};
+
+/// Answers kept for questions that mean the same. Off unless it is there.
+///
+/// A completion that no other tier has is looked for among the answers of calls that differ in nothing but the text of the
+/// last message: that text is turned into a vector by `model`, and the nearest kept questions are taken that are near
+/// enough and that no gate keeps apart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct SemanticCache {
+    /// The embedding model, `provider/model`, of any provider.
+    pub model: String,
+    /// Length of its vectors, where the model can shorten them.
+    pub dimensions: Option<u32>,
+    /// Whether what is found is given, or only measured.
+    pub mode: SemanticMode,
+    /// The cosine of two questions from which on they may be the same, 0 to 1.
+    pub threshold: f64,
+    /// How many of the nearest questions are put to the gates, 1 to 100.
+    pub top: u32,
+    /// Most answers kept; the oldest make room.
+    pub max_entries: u64,
+    /// Most bytes of answers, questions and vectors kept; the oldest make room.
+    pub max_bytes: u64,
+    /// How long an answer is kept, in milliseconds; absent means as in memory.
+    pub ttl_ms: Option<u64>,
+    /// How long the embedding may take, in milliseconds; after it the call goes on without.
+    pub timeout_ms: u64,
+    /// Longest text looked for or kept, in bytes: in a long one a word that changes all hardly moves the vector.
+    pub max_text_bytes: u64,
+    /// What keeps two questions apart although their vectors are near.
+    pub gates: Gates,
+    /// A model, `provider/model`, that is asked whether two questions want the same answer before one is given. Any
+    /// answer but yes is no.
+    pub verify: Option<String>,
+    /// How long that may take, in milliseconds; after it the answer is no.
+    pub verify_timeout_ms: u64,
+    /// How the share of false hits is measured, and what it may be.
+    pub watch: Watch,
+}
+
+impl Default for SemanticCache {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            dimensions: None,
+            mode: SemanticMode::Serve,
+            threshold: 0.95,
+            top: 5,
+            max_entries: 10_000,
+            max_bytes: 64 << 20,
+            ttl_ms: None,
+            timeout_ms: 2_000,
+            max_text_bytes: 4_096,
+            gates: Gates::default(),
+            verify: None,
+            verify_timeout_ms: 10_000,
+            watch: Watch::default(),
+        }
+    }
+}
+
+/// Whether what the semantic cache finds is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SemanticMode {
+    /// It is given.
+    #[default]
+    Serve,
+    /// It is not: the call goes on, and the answer it gets is compared with what would have been given.
+    Shadow,
+}
+
+/// What keeps two questions apart, each on unless it is turned off.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Gates {
+    /// Other numbers, units, dates, versions or operators.
+    pub numbers: bool,
+    /// Another count of negations, or a word and its opposite.
+    pub negation: bool,
+    /// Names, quotations or identifiers only one of them has.
+    pub entities: bool,
+    /// Another language or script.
+    pub language: bool,
+    /// The same words the other way round.
+    pub direction: bool,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            numbers: true,
+            negation: true,
+            entities: true,
+            language: true,
+            direction: true,
+        }
+    }
+}
+
+/// How the share of false hits is measured: the call is made although an answer was found, and the two are compared.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Watch {
+    /// The share of hits that are checked where hits are given, in percent, 0 to 100.
+    pub check_percent: f64,
+    /// The share of false ones among the checked, in percent, above which the cache turns itself off.
+    pub max_false_percent: f64,
+    /// How many of the last checks count.
+    pub window: u32,
+    /// Fewest checks that can turn it off.
+    pub min_checks: u32,
+    /// The cosine of two answers, by the same embedding model, from which on they say the same; absent means that only
+    /// equal texts do, apart from spaces, punctuation and case.
+    pub answer_similarity: Option<f64>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            check_percent: 5.0,
+            max_false_percent: 5.0,
+            window: 200,
+            min_checks: 20,
+            answer_similarity: None,
+        }
+    }
+}
+
+const PATH: &str = "config.cache.semantic";
+
+impl SemanticCache {
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong = |name: &str, what: &str| Err(Error::invalid(format!("{PATH}.{name}"), what));
+        for (name, model) in [
+            ("model", Some(&self.model)),
+            ("verify", self.verify.as_ref()),
+        ] {
+            if model.is_some_and(|model| validate::split_model(model).is_err()) {
+                return wrong(name, "expected `provider/model`");
+            }
+        }
+        for (name, share) in [
+            ("threshold", Some(self.threshold)),
+            ("watch.answer_similarity", self.watch.answer_similarity),
+        ] {
+            if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+                return wrong(name, "expected 0 to 1");
+            }
+        }
+        for (name, share) in [
+            ("watch.check_percent", self.watch.check_percent),
+            ("watch.max_false_percent", self.watch.max_false_percent),
+        ] {
+            if !(0.0..=100.0).contains(&share) {
+                return wrong(name, "expected 0 to 100");
+            }
+        }
+        if !(1..=100).contains(&self.top) {
+            return wrong("top", "expected 1 to 100");
+        }
+        if !(1..=100_000).contains(&self.watch.window) {
+            return wrong("watch.window", "expected 1 to 100000");
+        }
+        if !(1..=self.watch.window).contains(&self.watch.min_checks) {
+            return wrong("watch.min_checks", "expected 1 to `window`");
+        }
+        for (name, value) in [
+            ("dimensions", self.dimensions.map_or(1, u64::from)),
+            ("max_entries", self.max_entries),
+            ("max_bytes", self.max_bytes),
+            ("timeout_ms", self.timeout_ms),
+            ("max_text_bytes", self.max_text_bytes),
+            ("verify_timeout_ms", self.verify_timeout_ms),
+        ] {
+            if value == 0 {
+                return wrong(name, "expected at least 1");
+            }
+        }
+        Ok(())
+    }
+}
