@@ -11,16 +11,17 @@ mkdir -p "$CACHE"
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# need PROGRAM PACKAGE: installs a Debian package unless the program is there.
+# need PROGRAM PACKAGE…: installs Debian packages unless the program is there.
 need() {
   command -v "$1" >/dev/null 2>&1 && return
+  shift
   local sudo=''
   [ "$(id -u)" = 0 ] || sudo=sudo
-  command -v apt-get >/dev/null 2>&1 || die "$1 is missing: install it (Debian: $2)"
-  say "installing $2"
+  command -v apt-get >/dev/null 2>&1 || die "install $* (names as in Debian)"
+  say "installing $*"
   [ -n "${APT_UPDATED:-}" ] || $sudo apt-get update -qq
   APT_UPDATED=1
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$2" >/dev/null
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 need_rust() {

@@ -335,6 +335,7 @@ export class Client implements AsyncDisposable {
     return idle;
   }
 
+  /** `await using`: closes the client. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

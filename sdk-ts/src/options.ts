@@ -4,6 +4,7 @@ import type { Credential, Fetch } from "./credentials.js";
 import type { Approve } from "./tools.js";
 import type { Nanodollars } from "./types.js";
 
+/** One provider: where it is, how it speaks, and whose key it takes. */
 export interface ProviderOptions {
   /** Whose way of speaking it has: `openai` (also every compatible server) or `anthropic`. Known names have theirs. */
   kind?: "openai" | "anthropic" | "local";

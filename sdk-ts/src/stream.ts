@@ -189,6 +189,7 @@ export class CompletionStream implements AsyncIterableIterator<StreamEvent, unde
     dropped.register(this, inbox, this);
   }
 
+  /** The events, each once; leaving the loop closes the stream. */
   [Symbol.asyncIterator](): this {
     return this;
   }
@@ -209,6 +210,7 @@ export class CompletionStream implements AsyncIterableIterator<StreamEvent, unde
     this.#inbox.close();
   }
 
+  /** `await using`: closes the stream. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

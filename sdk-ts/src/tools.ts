@@ -20,9 +20,12 @@ export interface StandardSchema<Input = unknown, Output = Input> {
     readonly version: 1;
     readonly vendor: string;
     readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+    /** Makes of a value what the schema makes of it, or says what is wrong. */
     readonly validate?: (value: unknown) => Checked<Output> | Promise<Checked<Output>>;
     readonly jsonSchema?: {
+      /** Of what goes in. */
       readonly input: (options: { target: string }) => Record<string, unknown>;
+      /** Of what comes out. */
       readonly output: (options: { target: string }) => Record<string, unknown>;
     };
   };
@@ -37,6 +40,7 @@ export interface JsonSchema {
   readonly [name: string]: unknown;
 }
 
+/** A schema of a library with Standard Schema (zod, valibot …), or a JSON Schema. */
 export type AnySchema = StandardSchema | JsonSchema;
 
 /** What a handler is given. */
@@ -92,6 +96,7 @@ export class RunnableTool<I extends AnySchema = JsonSchema, O extends AnySchema 
   readonly outputSchema: JsonSchema | undefined;
   readonly timeout: number | undefined;
   readonly strict: boolean | undefined;
+  /** What runs when the model calls it. */
   readonly handler: (input: InputOf<I>, context: ToolContext) => OutputOf<O> | Promise<OutputOf<O>>;
   readonly #input: I | undefined;
 
@@ -198,6 +203,7 @@ export class ToolRegistry {
     return [...this.#tools.values()].filter((one) => capabilities.every((wanted) => one.capabilities.includes(wanted)));
   }
 
+  /** The tool with this id. */
   get(id: string): AnyTool | undefined {
     return this.#tools.get(id);
   }

@@ -8,10 +8,14 @@ export type Nanodollars = number | bigint;
 /** Unit prices and shares in picodollars; a `bigint` above 2⁵³ - 1. */
 export type Picodollars = number | bigint;
 
+/** Any JSON; an integer beyond 2⁵³ - 1 is a `bigint`. */
 export type Json = null | boolean | number | bigint | string | readonly Json[] | { readonly [name: string]: Json | undefined };
 
+/** Who says a message. */
 export type Role = "system" | "developer" | "user" | "assistant" | "tool";
+/** How much a model is to reason; each takes what it knows of these. */
 export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
+/** Why an answer ends. */
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "refusal" | "pause" | (string & {});
 
 /** Fields of a provider's own. */
@@ -66,8 +70,11 @@ export interface AnyTool {
   definition(): FunctionTool;
 }
 
+/** A function of the program's, or a tool of the provider's own by its type. */
 export type Tool = FunctionTool | ({ type: string } & Extra);
+/** Whether a tool is to be called, or which. */
 export type ToolChoice = "auto" | "none" | "required" | { name: string };
+/** The form of the answer: text, some JSON, or JSON by a schema. */
 export type ResponseFormat =
   | { type: "text" }
   | { type: "json_object" }
@@ -223,6 +230,7 @@ export interface Trace {
   omitted?: number;
 }
 
+/** A part of an answer, in the order the model gave them. */
 export type OutputPart =
   | { type: "text"; text: string }
   | { type: "refusal"; text: string }
@@ -280,6 +288,7 @@ export interface ToolTurn {
   trace?: Trace;
 }
 
+/** What came of a tool call. */
 export type ToolOutcome = "ok" | "unknown_tool" | "invalid_input" | "denied" | "failed" | "timeout" | "invalid_output" | (string & {});
 
 /** One tool call and what came of it. */
@@ -295,6 +304,7 @@ export interface ToolCallRecord {
   duration_us: number;
 }
 
+/** The vector of one input, by its place among them. */
 export interface Embedding {
   index: number;
   vector: number[];
@@ -336,6 +346,7 @@ export type StreamEvent =
   | ({ type: "tool_result" } & ToolCallRecord)
   | { type: "end"; completion: Completion };
 
+/** A model that a provider offers. */
 export interface ModelInfo {
   id: string;
   created?: number;
@@ -343,6 +354,7 @@ export interface ModelInfo {
   extra?: Extra;
 }
 
+/** Whether an upstream serves, and how long it took to say so (microseconds). */
 export interface Health {
   upstream: string;
   status: "serving" | "not_serving";
@@ -377,6 +389,7 @@ export interface BudgetState {
   resets_at_ms?: number;
 }
 
+/** How many tokens something has, with the least and the most where it is estimated. */
 export interface TokenCount {
   /** The count, or the likely one. */
   tokens: number;
@@ -387,6 +400,7 @@ export interface TokenCount {
   encoding: string;
 }
 
+/** The beginning of a text, cut between tokens. */
 export interface Truncated {
   text: string;
   tokens: number;
@@ -395,6 +409,7 @@ export interface Truncated {
   encoding: string;
 }
 
+/** The least, the likely and the most; null where nothing bounds it. */
 export interface Span {
   low: number;
   expected: number;

@@ -294,7 +294,8 @@ class TextPart:
     def __new__(cls, text: str) -> Self: ...
     @property
     def text(self) -> str: ...
-    def model_dump(self) -> dict[str, Any]: ...
+    def model_dump(self) -> dict[str, Any]:
+        """The whole as dicts, lists, strings and numbers."""
 
 @final
 class RefusalPart:
@@ -304,7 +305,8 @@ class RefusalPart:
     def __new__(cls, text: str) -> Self: ...
     @property
     def text(self) -> str: ...
-    def model_dump(self) -> dict[str, Any]: ...
+    def model_dump(self) -> dict[str, Any]:
+        """The whole as dicts, lists, strings and numbers."""
 
 OutputPart: TypeAlias = TextPart | RefusalPart | ReasoningPart | ToolCall | dict[str, Any]
 
@@ -397,7 +399,8 @@ class EmbeddingResponse(_Record):
     def trace(self) -> Trace | None: ...
 
 class _Event:
-    def model_dump(self) -> dict[str, Any]: ...
+    def model_dump(self) -> dict[str, Any]:
+        """The whole as dicts, lists, strings and numbers."""
 
 @final
 class StreamStart(_Event):

@@ -149,6 +149,7 @@ macro_rules! text_part {
                 &self.0
             }
 
+            /// The whole as dicts, lists, strings and numbers.
             fn model_dump<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
                 write::serialized(py, &serde_json::json!({"type": $kind, "text": self.0}))
             }
