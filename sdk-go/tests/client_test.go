@@ -299,7 +299,7 @@ func TestEverySettingReachesTheCore(t *testing.T) {
 		Breaker:  ossai.Breaker{Enabled: ossai.Ptr(false), Window: 1, MinCalls: 1, FailurePercent: 1, Open: 1, HalfOpen: 1},
 		Hedge:    ossai.Hedge{Enabled: true, After: 1},
 		Fallback: ossai.Fallback{Models: map[string][]string{model: {"openai/gpt-4o"}}, On: []ossai.ErrorKind{ossai.ErrContentFiltered}},
-		Cache:    ossai.Cache{Enabled: yes, MaxBytes: ossai.Ptr(int64(1 << 20)), EmbeddingMaxBytes: ossai.Ptr(int64(0)), TTL: 1, EmbeddingTTL: 1, Store: "all", StaleIfError: 1, StaleWhileRevalidate: 1, EarlyRefresh: 1,
+		Cache: ossai.Cache{Enabled: yes, MaxBytes: ossai.Ptr(int64(1 << 20)), EmbeddingMaxBytes: ossai.Ptr(int64(0)), TTL: 1, EmbeddingTTL: 1, Store: "all", StaleIfError: 1, StaleWhileRevalidate: 1, EarlyRefresh: 1,
 			Semantic: &ossai.SemanticCache{
 				Model: "local/hash", Dimensions: 64, Mode: "shadow", Threshold: 0.9, Top: 3, MaxEntries: 1, MaxBytes: 1 << 20, TTL: 1, Timeout: 1,
 				MaxTextBytes: 1, Gates: ossai.SemanticGates{Numbers: yes, Negation: yes, Entities: yes, Language: yes, Direction: yes},

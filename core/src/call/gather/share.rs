@@ -134,7 +134,6 @@ fn costs(whole: &Cost, weights: &[u64]) -> Vec<Cost> {
                         .get(i)
                         .map_or(0, |n| i64::try_from(*n).unwrap_or(i64::MAX)),
                 price_version: whole.price_version.clone(),
-                ..Cost::default()
             }
         })
         .collect()
