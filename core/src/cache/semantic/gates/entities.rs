@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use super::lists;
-use super::measure::{short_unit, unit};
 use super::text::{Word, is_function, words};
 
 /// Whether one text names what the other does not mention.
@@ -55,9 +54,6 @@ fn is_name(word: &Word<'_>) -> bool {
     if raw.chars().any(char::is_numeric) {
         // Figures are the numbers gate's; with letters they name something: `mp3`, `H2O`, `v1.2`.
         return raw.chars().any(char::is_alphabetic) && !raw.starts_with(|c: char| c.is_numeric());
-    }
-    if unit(&word.lower).is_some() || short_unit(&word.lower).is_some() {
-        return raw.chars().count() == 1 && !word.first;
     }
     if matches!(word.lower.as_str(), "i" | "i'm" | "i'd" | "i've" | "i'll") {
         return false;

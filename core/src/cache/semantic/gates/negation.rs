@@ -74,7 +74,7 @@ fn is_negating(c: char) -> bool {
 fn is_negation(word: &str) -> bool {
     // French `n'est`.
     let glued = word.ends_with("n't") || word.starts_with("n'");
-    glued || word.contains("ません") || word.contains("ない") || lists::NEGATIONS.contains(word)
+    glued || word.ends_with("ません") || word.ends_with("ない") || lists::NEGATIONS.contains(word)
 }
 
 const PREFIXES: [&str; 17] = [
