@@ -240,14 +240,16 @@ type SemanticWatch struct {
 
 // RedisCache is a cache shared by processes and machines.
 type RedisCache struct {
-	URL               string        `json:"url"`
-	Timeout           time.Duration `json:"timeout_ms"`
-	TTL               time.Duration `json:"ttl_ms"`
-	EmbeddingTTL      time.Duration `json:"embedding_ttl_ms"`
-	Prefix            string        `json:"prefix"`
-	MaxEntryBytes     int64         `json:"max_entry_bytes"`
-	CompressFromBytes int64         `json:"compress_from_bytes"`
-	Key               string        `json:"key"`
+	URL          string        `json:"url"`
+	Timeout      time.Duration `json:"timeout_ms"`
+	TTL          time.Duration `json:"ttl_ms"`
+	EmbeddingTTL time.Duration `json:"embedding_ttl_ms"`
+	// ShareCalls lets processes that share it ask once for an answer that several of them want at the same time.
+	ShareCalls        bool   `json:"share_calls"`
+	Prefix            string `json:"prefix"`
+	MaxEntryBytes     int64  `json:"max_entry_bytes"`
+	CompressFromBytes int64  `json:"compress_from_bytes"`
+	Key               string `json:"key"`
 }
 
 // DiskCache is a cache on this machine.

@@ -21,6 +21,9 @@ pub struct RedisCache {
     pub ttl_ms: Option<u64>,
     /// How long embeddings are kept there, in milliseconds; absent means as in memory.
     pub embedding_ttl_ms: Option<u64>,
+    /// Whether processes that share it ask once for an answer that several of them want at the same time and that may be
+    /// kept there: the others wait for it.
+    pub share_calls: bool,
     /// What its keys begin with.
     pub prefix: String,
     /// Largest answer kept there, in bytes.
@@ -39,6 +42,7 @@ impl Default for RedisCache {
             timeout_ms: 100,
             ttl_ms: None,
             embedding_ttl_ms: None,
+            share_calls: false,
             prefix: "ossai:".into(),
             max_entry_bytes: 8 << 20,
             compress_from_bytes: 1 << 10,

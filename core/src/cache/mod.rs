@@ -14,6 +14,7 @@ pub(crate) mod semantic;
 mod tier;
 pub(crate) mod tiers;
 pub(crate) mod trust;
+pub(crate) mod turn;
 
 pub(crate) use envelope::{Kind, Times};
 pub(crate) use marks::{Label, Scopes, Seen};

@@ -5,6 +5,7 @@
 //! an answer. Answers are read with `GETRANGE`, so that no value there, whoever wrote it, is larger here than an answer may
 //! be. Nothing a server says and nothing of its URL is ever shown: faults have names of our own.
 
+mod lease;
 mod line;
 mod marks;
 
@@ -44,6 +45,8 @@ pub(super) struct Redis {
     prefix: String,
     sealer: Arc<Sealer>,
     writes: Semaphore,
+    /// How much faster than the machine's the clock runs.
+    scale: u32,
 }
 
 impl Redis {
@@ -67,6 +70,7 @@ impl Redis {
                 size(settings.max_entry_bytes),
             )),
             writes: Semaphore::new(WRITES),
+            scale: config.testing.time_scale.unwrap_or(1).max(1),
         })
     }
 

@@ -17,6 +17,7 @@ use super::envelope::{Kind, Times};
 use super::marks::{Id, Label, Scopes, Seen, Token};
 use super::memory::Value;
 use super::tier::{Fault, Guard};
+use super::turn::{Lease, Turn};
 use crate::call::key::Key;
 use crate::client::{Config, Secret};
 use crate::error::Result;
@@ -83,6 +84,8 @@ pub(crate) struct Tiers {
     #[cfg(feature = "redis")]
     redis: Option<super::redis::Redis>,
     disk: Option<Disk>,
+    /// Whether processes ask in turn.
+    shares: bool,
     /// Each tier's own times of completions and embeddings.
     redis_ttl: [Option<u64>; 2],
     disk_ttl: [Option<u64>; 2],
@@ -167,6 +170,7 @@ impl Tiers {
                 )?),
             },
             disk,
+            shares: cache.redis.as_ref().is_some_and(|redis| redis.share_calls),
             redis_ttl: cache
                 .redis
                 .as_ref()
@@ -295,6 +299,27 @@ impl Tiers {
         false
     }
 
+    /// Whether processes ask in turn.
+    pub(crate) fn shares(&self) -> bool {
+        self.shares
+    }
+
+    /// Takes the turn to ask for an answer, where the marks are these, or says whose it is; `None` where that cannot be
+    /// known, and everybody asks.
+    pub(crate) async fn turn(&self, key: &Key, seen: &Seen) -> Option<Turn> {
+        #[cfg(feature = "redis")]
+        if let (Some(redis), Some(marks)) = (&self.redis, seen.redis) {
+            let mut halves = [[0; 16]; 2];
+            for (half, bytes) in halves.iter_mut().zip(key.0.chunks_exact(16)) {
+                half.copy_from_slice(bytes);
+            }
+            let of = super::marks::digest(halves.iter().chain([&marks]));
+            return redis.turn(&of).await.ok();
+        }
+        let _ = (key, seen);
+        None
+    }
+
     /// Changes the mark of a scope in every tier, the folder's first: what is found there after Redis was asked for its
     /// marks moves up under these. Gives the tenant's mark that changes every time, and the tiers.
     ///
@@ -373,7 +398,7 @@ impl Tiers {
         };
         let value = found.value.clone();
         let kept = Kept::new(kind, found.key, value, found.label.clone());
-        self.write(kept, Some(times), None);
+        self.write(kept, Some(times), None, None);
     }
 
     /// Writes a new answer, made at `created` and asked for when the marks were `seen`, to every tier, beside the call.
@@ -386,6 +411,7 @@ impl Tiers {
         created: u64,
         keep: &Keep,
         (tags, seen): (Option<Arc<[Id]>>, &Seen),
+        lease: Option<Box<Lease>>,
     ) {
         let of = |ttl: [Option<u64>; 2]| ttl[usize::from(kind == Kind::Embedding)];
         let redis = seen.redis.map(|_| keep.times(created, of(self.redis_ttl)));
@@ -406,12 +432,19 @@ impl Tiers {
                 Kept::new(kind, key, value, Label::new(tags, seen)),
                 redis,
                 disk,
+                lease,
             );
         }
     }
 
     /// Writes where there are times for it.
-    fn write(self: &Arc<Self>, kept: Kept, redis: Option<Times>, disk: Option<Times>) {
+    fn write(
+        self: &Arc<Self>,
+        kept: Kept,
+        redis: Option<Times>,
+        disk: Option<Times>,
+        lease: Option<Box<Lease>>,
+    ) {
         let size = u32::try_from(kept.value.bytes() >> 10).unwrap_or(PENDING);
         let place = Arc::clone(&self.pending).try_acquire_many_owned(size.clamp(1, PENDING));
         let runtime = tokio::runtime::Handle::try_current();
@@ -436,6 +469,11 @@ impl Tiers {
                 if let (Some(tier), Some(times)) = (&tiers.disk, disk) {
                     tier.keep(&kept, times, now).await;
                 }
+            };
+            let to_redis = async {
+                to_redis.await;
+                // Whoever waits for this answer finds it now.
+                drop(lease);
             };
             tokio::join!(to_redis, to_disk);
             drop(place);

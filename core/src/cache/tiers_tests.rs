@@ -80,7 +80,15 @@ async fn a_tiers_own_time_counts_unless_the_call_names_one_and_what_remains_goes
     let made = tiers.now() - 100_000;
     let seen = tiers.seen(&scopes(&[])).await;
     let label = || (None, &seen);
-    tiers.keep(Kind::Completion, KEY, answer("Hi"), made, &keep(), label());
+    tiers.keep(
+        Kind::Completion,
+        KEY,
+        answer("Hi"),
+        made,
+        &keep(),
+        label(),
+        None,
+    );
     tiers.flush().await;
     let Some(found) = find(&tiers, None).await else {
         panic!("an answer");
@@ -98,7 +106,15 @@ async fn a_tiers_own_time_counts_unless_the_call_names_one_and_what_remains_goes
         asked_ms: Some(150_000),
         ..keep()
     };
-    tiers.keep(Kind::Completion, KEY, answer("Hi"), made, &asked, label());
+    tiers.keep(
+        Kind::Completion,
+        KEY,
+        answer("Hi"),
+        made,
+        &asked,
+        label(),
+        None,
+    );
     tiers.flush().await;
     let left = find(&tiers, None)
         .await
@@ -131,6 +147,7 @@ async fn what_waits_to_be_written_is_bounded_and_dropped_beyond() {
             tiers.now(),
             &keep(),
             (None, &seen),
+            None,
         );
     }
     let dropped: u64 = tiers.stats().iter().map(|stats| stats.dropped).sum();
@@ -159,7 +176,15 @@ fn callers_who_would_not_take_a_kept_answer_fly_apart() {
 /// Keeps an answer of a call with these tags, asked for when the marks were `seen`.
 async fn keep_one(tiers: &Arc<Tiers>, tags: &[(&str, &str)], seen: &Seen) {
     let (made, label) = (tiers.now(), (scopes(tags).tags, seen));
-    tiers.keep(Kind::Completion, KEY, answer("Hi"), made, &keep(), label);
+    tiers.keep(
+        Kind::Completion,
+        KEY,
+        answer("Hi"),
+        made,
+        &keep(),
+        label,
+        None,
+    );
     tiers.flush().await;
 }
 

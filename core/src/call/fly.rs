@@ -7,6 +7,7 @@ use super::key::Key;
 use super::orchestrated::seen_from_here;
 use super::pipeline::Flight;
 use super::stream::{EventLog, Events};
+use super::turn::Waited;
 use super::validate;
 use crate::client::config::ProviderKind;
 use crate::error::Result;
@@ -23,6 +24,7 @@ impl Flight {
         store: Option<Key>,
     ) -> Result<Arc<Completion>> {
         let mut standing = self.standing();
+        let mut lease = None;
         if let Some(key) = store.filter(|_| !self.options.cache.refresh) {
             if !streamed
                 && self.core.trusts_memory(self.core.clock.now())
@@ -44,6 +46,12 @@ impl Flight {
                         .await?
             {
                 return Ok(kept);
+            }
+            if self.core.tiers.as_ref().is_some_and(|tiers| tiers.shares()) {
+                match Box::pin(self.await_turn(key, log, streamed, &mut standing)).await? {
+                    Waited::Kept(kept) => return Ok(kept),
+                    Waited::Ask(ours) => lease = ours,
+                }
             }
         } else if store.is_some() && self.core.tiers.is_some() {
             Box::pin(self.look_around(&mut standing)).await;
@@ -97,7 +105,8 @@ impl Flight {
             completion.cache.lookup_cost = self.lookup_cost();
         }
         let completion = Arc::new(completion);
-        self.keep(store, &completion, events, streamed, &standing);
+        let standing = (standing, lease);
+        self.keep(store, &completion, events, streamed, standing);
         Ok(completion)
     }
 

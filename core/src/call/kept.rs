@@ -8,6 +8,7 @@ use super::key::Key;
 use super::pipeline::{Flight, millis};
 use super::stream::EventLog;
 use crate::cache::memory::{Entry, Value, event_bytes};
+use crate::cache::turn::Lease;
 use crate::cache::{Found, Keep, Kind, Scopes, Seen, Times, marks, policy};
 use crate::client::free;
 use crate::error::{Error, ErrorKind, Result};
@@ -289,7 +290,7 @@ impl Flight {
         completion: &Arc<Completion>,
         events: Option<Vec<StreamEvent>>,
         streamed: bool,
-        standing: &Standing,
+        (standing, lease): (Standing, Option<Box<Lease>>),
     ) {
         let core = &self.core;
         let whole = policy::may_store(completion) && (!streamed || events.is_some());
@@ -330,7 +331,15 @@ impl Flight {
         }
         if let Some(tiers) = core.tiers.as_ref().filter(|_| stands) {
             let (made, label) = (tiers.now(), (tags.clone(), &standing.seen));
-            tiers.keep(Kind::Completion, key, value.clone(), made, &keep, label);
+            tiers.keep(
+                Kind::Completion,
+                key,
+                value.clone(),
+                made,
+                &keep,
+                label,
+                lease,
+            );
         }
         if let Some(memory) = &core.memory {
             let ttl = Duration::from_millis(keep.asked_ms.unwrap_or(keep.usual_ms));

@@ -22,6 +22,7 @@ pub(crate) mod prompt;
 pub(crate) mod recorded;
 pub(crate) mod semantic;
 pub(crate) mod stream;
+mod turn;
 pub(crate) mod validate;
 
 pub use fold::Fold;

@@ -414,7 +414,15 @@ impl Flight {
         let stands = core.trust.epoch() == standing.epoch;
         if let Some(tiers) = core.tiers.as_ref().filter(|_| stands) {
             let (made, label) = (tiers.now(), (tags.clone(), &standing.seen));
-            tiers.keep(Kind::Embedding, key, value.clone(), made, &keep, label);
+            tiers.keep(
+                Kind::Embedding,
+                key,
+                value.clone(),
+                made,
+                &keep,
+                label,
+                None,
+            );
         }
         if let Some(memory) = &core.vectors {
             let ttl = Duration::from_millis(keep.asked_ms.unwrap_or(keep.usual_ms));
