@@ -327,7 +327,7 @@ impl Flight {
         // An answer from before an invalidation would only stand in the place of one from after it.
         let stands = core.trust.epoch() == standing.epoch;
         if let Some(semantic) = core.semantic.as_ref().filter(|_| stands) {
-            self.keep_similar(semantic, key, &value, tags.clone(), standing);
+            self.keep_similar(semantic, key, &value, tags.clone(), &standing);
         }
         if let Some(tiers) = core.tiers.as_ref().filter(|_| stands) {
             let (made, label) = (tiers.now(), (tags.clone(), &standing.seen));
