@@ -5,6 +5,7 @@
 //! faults but not the interleaving.
 
 pub mod arguments;
+pub mod books;
 pub mod call;
 pub mod chance;
 pub mod proxy;

@@ -3,18 +3,20 @@
 //!
 //! The parent starts worker processes (itself with `--worker CONFIG`), each with many callers on one client, kills every
 //! third with SIGKILL while they call, and reads the ledger's tables while they run and afterwards. Every call that is
-//! answered costs exactly what it held, so that the budget ends within one call of its limit and never above it.
+//! answered costs exactly what it held, so that the budget ends within one call of its limit and never above it. The leases of
+//! the dead are waited for while the next rounds run.
 //! `--rounds N` (3); `--postgres URL` for a database instead of a file; `--callers N` of each worker (40), `--calls N` there is
-//! money for (1000), `--kills 0` to let all live. The first round kills nobody.
+//! money for (1000), `--kills 0` to let all live; `--memory N` for N thousand-caller
+//! rounds of one process before the others. The first round kills nobody.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use ossai::{Client, CompletionRequest, Config, ErrorKind};
-use rusqlite::Connection;
 use serde_json::{Value, json};
 use sim::arguments::{number, text};
+use sim::books::{Books, Place, fresh};
 use sim::roads::{self, Failed};
 use sim::tally::check;
 use sim::upstream::Upstream;
@@ -64,103 +66,6 @@ async fn work(config: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What the tables say.
-#[derive(Debug, Default)]
-struct Books {
-    spent: u64,
-    held: u64,
-    /// Sums over the holds themselves.
-    charged: u64,
-    open: u64,
-    settled: u64,
-    expired: u64,
-    /// Spent, and the sum over the holds.
-    money: (u64, u64),
-}
-
-/// Where a round's ledger is.
-enum Place {
-    File(PathBuf),
-    /// A database of the round's own.
-    Database(String),
-}
-
-const LOOK: &str = "SELECT
-    (SELECT coalesce(sum(spent_tokens), 0) FROM {}budget_accounts),
-    (SELECT coalesce(sum(held_tokens), 0) FROM {}budget_accounts),
-    (SELECT coalesce(sum(charged_tokens), 0) FROM {}budget_holds),
-    (SELECT coalesce(sum(tokens), 0) FROM {}budget_entries e JOIN {}budget_holds h ON h.id = e.hold WHERE state = 'held'),
-    (SELECT count(*) FROM {}budget_holds WHERE state = 'settled'),
-    (SELECT count(*) FROM {}budget_holds WHERE state = 'expired'),
-    (SELECT coalesce(sum(spent_money), 0) FROM {}budget_accounts),
-    (SELECT coalesce(sum(charged_money), 0) FROM {}budget_holds)";
-
-impl Place {
-    /// All tables at one moment.
-    async fn books(&self) -> Result<Books, Failed> {
-        let numbers: Vec<u64> = match self {
-            Self::File(path) => {
-                let connection = Connection::open(path)?;
-                connection.busy_timeout(Duration::from_secs(5))?;
-                connection.query_row(&LOOK.replace("{}", ""), [], |row| {
-                    (0..8)
-                        .map(|i| row.get::<_, i64>(i).map(i64::unsigned_abs))
-                        .collect()
-                })?
-            }
-            Self::Database(url) => {
-                let client = database(url).await?;
-                let look = LOOK.replace("{}", "ossai_").replace("),\n", ")::text,\n") + "::text";
-                let row = client.query_one(&look, &[]).await?;
-                (0..8)
-                    .map(|i| row.try_get::<_, String>(i)?.parse().map_err(Failed::from))
-                    .collect::<Result<_, Failed>>()?
-            }
-        };
-        let [
-            spent,
-            held,
-            charged,
-            open,
-            settled,
-            expired,
-            spent_money,
-            charged_money,
-        ] = numbers[..]
-        else {
-            return Err("eight numbers were asked for".into());
-        };
-        Ok(Books {
-            spent,
-            held,
-            charged,
-            open,
-            settled,
-            expired,
-            money: (spent_money, charged_money),
-        })
-    }
-}
-
-async fn database(url: &str) -> Result<tokio_postgres::Client, Failed> {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
-    tokio::spawn(async move { connection.await.ok() });
-    Ok(client)
-}
-
-/// An empty database beside the one that is named.
-async fn fresh(url: &str, n: u64) -> Result<String, Failed> {
-    let name = format!("round_{}_{n}", std::process::id());
-    let (server, _) = url
-        .rsplit_once('/')
-        .ok_or("expected postgres://host/database")?;
-    database(url)
-        .await?
-        .batch_execute(&format!("CREATE DATABASE {name}"))
-        .await?;
-    Ok(format!("{server}/{name}"))
-}
-
 fn worker(config: &Path) -> Result<Child, Failed> {
     Ok(Command::new(std::env::current_exe()?)
         .arg("--worker")
@@ -171,7 +76,37 @@ fn worker(config: &Path) -> Result<Child, Failed> {
         .spawn()?)
 }
 
-async fn round(n: u64, kills: bool) -> Result<bool, Failed> {
+/// A round whose workers have ended.
+struct Ran {
+    n: u64,
+    kills: bool,
+    killed: usize,
+    place: Place,
+    config: Value,
+    /// What a call costs, its input, and what there is for all, in tokens.
+    each: u64,
+    input: u64,
+    limit: u64,
+    looks: u32,
+    over: u32,
+    took: Duration,
+    /// When the leases of the dead are over.
+    over_at: Instant,
+    _folder: tempfile::TempDir,
+}
+
+impl Ran {
+    fn look(&mut self, seen: &Books) {
+        self.looks += 1;
+        self.over += u32::from(
+            seen.spent + seen.held > self.limit
+                || seen.spent != seen.charged
+                || seen.held != seen.open,
+        );
+    }
+}
+
+async fn round(n: u64, kills: bool) -> Result<Ran, Failed> {
     let folder = tempfile::tempdir()?;
     let calls = number("calls", 1000);
     let (place, setting) = match text("postgres") {
@@ -202,35 +137,41 @@ async fn round(n: u64, kills: bool) -> Result<bool, Failed> {
     let mut workers = (0..WORKERS)
         .map(|_| worker(&path))
         .collect::<Result<Vec<_>, Failed>>()?;
-    let mut over = 0;
-    let mut looks = 0;
-    let mut killed = 0;
-    let mut look = |seen: &Books| {
-        looks += 1;
-        over += u32::from(
-            seen.spent + seen.held > limit || seen.spent != seen.charged || seen.held != seen.open,
-        );
+    let mut ran = Ran {
+        n,
+        kills,
+        killed: 0,
+        place,
+        config,
+        each,
+        input,
+        limit,
+        looks: 0,
+        over: 0,
+        took: Duration::ZERO,
+        over_at: began,
+        _folder: folder,
     };
     loop {
         tokio::time::sleep(Duration::from_millis(15)).await;
-        let Ok(seen) = place.books().await else {
+        let Ok(seen) = ran.place.books().await else {
             // Its tables are being made.
             if began.elapsed() > Duration::from_secs(60) {
                 return Err(format!("round {n}: there are no tables").into());
             }
             continue;
         };
-        look(&seen);
+        ran.look(&seen);
         // A third of them, one after the other, spread over the first half of the budget.
-        if kills && killed < WORKERS / 3 && seen.spent >= limit * (killed as u64 + 1) / 8 {
-            let id = workers[killed]
+        if kills && ran.killed < WORKERS / 3 && seen.spent >= limit * (ran.killed as u64 + 1) / 8 {
+            let id = workers[ran.killed]
                 .id()
                 .ok_or("a worker ended before its time")?;
             Command::new("kill")
                 .args(["-KILL", &id.to_string()])
                 .status()
                 .await?;
-            killed += 1;
+            ran.killed += 1;
         }
         let mut running = 0;
         for worker in &mut workers {
@@ -243,21 +184,37 @@ async fn round(n: u64, kills: bool) -> Result<bool, Failed> {
             return Err(format!("round {n}: the workers do not end: {seen:?}").into());
         }
     }
-    // Who comes after the leases of the dead are over finds what they held charged.
-    if kills {
-        tokio::time::sleep(LEASE + Duration::from_millis(200)).await;
+    ran.took = began.elapsed();
+    ran.over_at = Instant::now() + LEASE + Duration::from_millis(200);
+    Ok(ran)
+}
+
+/// Who comes after the leases of the dead are over finds what they held charged.
+async fn ended(mut ran: Ran) -> Result<bool, Failed> {
+    if ran.kills {
+        tokio::time::sleep_until(ran.over_at.into()).await;
     }
-    let last = roads::client(&config)?;
+    let last = roads::client(&ran.config)?;
     let states = last.budgets().await?;
-    let end = place.books().await?;
-    look(&end);
+    let end = ran.place.books().await?;
+    ran.look(&end);
+    let Ran {
+        n,
+        kills,
+        killed,
+        each,
+        input,
+        limit,
+        looks,
+        over,
+        took,
+        ..
+    } = ran;
+    let calls = limit / each;
     let (spent, charged) = end.money;
     println!(
         "round {n}: {killed} of {WORKERS} killed, {} settled, {} expired, {} of {limit} tokens spent, {looks} looks, {:.1?}",
-        end.settled,
-        end.expired,
-        end.spent,
-        began.elapsed()
+        end.settled, end.expired, end.spent, took
     );
     let say = |text: &str| format!("round {n}: {text}");
     let mut good = check(
@@ -301,14 +258,68 @@ async fn round(n: u64, kills: bool) -> Result<bool, Failed> {
     Ok(good)
 }
 
+/// A thousand callers of one process, whose ledger is its memory.
+async fn in_memory(seed: u64) -> Result<bool, Failed> {
+    const CALLERS: usize = 1000;
+    let calls = number("calls", 100);
+    let upstream = Upstream::start().await?;
+    upstream.set_delay(Duration::from_millis(5));
+    let mut config = roads::direct(upstream.address(), 1);
+    config["testing"] = json!({"seed": seed});
+    let input = roads::client(&config)?.count(&request())?.tokens;
+    upstream.set_usage(input, 5);
+    let limit = (input + 5) * calls;
+    config["budgets"] = json!({"limits": [
+        {"window": "total", "tokens": limit, "nano_usd": 1_000_000_000_000_u64, "reserve": "calibrated"},
+    ]});
+    let client = roads::client(&config)?;
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let client = client.clone();
+        callers.spawn(async move { client.complete(request()).await });
+    }
+    let (mut cost, mut admitted, mut refused) = (0, 0, 0);
+    for outcome in callers.join_all().await {
+        match outcome {
+            Ok(answer) => {
+                admitted += 1;
+                cost += answer.cost.total.map_or(0, |total| total.0);
+            }
+            Err(error) => refused += u64::from(error.kind() == ErrorKind::BudgetExceeded),
+        }
+    }
+    let states = client.budgets().await?;
+    let state = states.first().ok_or("there is no budget")?;
+    let mut good = check(
+        admitted == calls && admitted + refused == CALLERS as u64,
+        &format!(
+            "memory, seed {seed}: of {CALLERS} callers {admitted} are admitted, exactly as many as there is money for"
+        ),
+    );
+    good &= check(
+        (state.spent_tokens, state.held_tokens, state.held_nano_usd.0) == (limit, 0, 0)
+            && state.spent_nano_usd.0 == cost
+            && cost > 0,
+        &format!("memory, seed {seed}: the books balance to the nanodollar"),
+    );
+    Ok(good)
+}
+
 async fn run() -> Result<bool, Failed> {
     if let Some(config) = text("worker") {
         work(&config).await?;
         return Ok(true);
     }
     let mut good = true;
+    for seed in 0..number("memory", 0) {
+        good &= in_memory(seed).await?;
+    }
+    let mut over = Vec::new();
     for n in 0..number("rounds", 3) {
-        good &= round(n, n > 0 && number("kills", 1) > 0).await?;
+        over.push(round(n, n > 0 && number("kills", 1) > 0).await?);
+    }
+    for ran in over {
+        good &= ended(ran).await?;
     }
     Ok(good)
 }
