@@ -37,7 +37,7 @@ fn is_zero(n: &u32) -> bool {
 /// | | `renewed` | |
 /// | `tier` | `hit`, `stale`, `miss` | `redis`, `disk` |
 /// | | `failed` | `timeout`, `connect`, `io`, `circuit_open`, `auth`, `foreign`, `type`, `gone` … (`fields`: which tier) |
-/// | `semantic` | `hit` | (`fields`: `similarity=0.9731` and `age_ms=1200`) |
+/// | `semantic` | `hit` | (`fields`: `similarity=0.9731`) |
 /// | | `miss` | |
 /// | | `refused` | the gate (`numbers`, `negation`, `entities`, `language`, `direction`), or `verify` |
 /// | | `shadow`, `checked` | an answer was found and not given, to be compared |

@@ -90,10 +90,8 @@ impl Flight {
         semantic.meter.hits.fetch_add(1, Relaxed);
         let age = millis(self.core.clock.now().saturating_sub(item.entry.stored_at));
         self.progress.trace.note(&*self.core.clock, || {
-            TraceStep::new("semantic", "hit").fields(vec![
-                format!("similarity={}", rounded(similarity)),
-                format!("age_ms={age}"),
-            ])
+            TraceStep::new("semantic", "hit")
+                .fields(vec![format!("similarity={}", rounded(similarity))])
         });
         let mut hit = as_hit(completion, CacheTier::Semantic, age, false);
         hit.cache.similarity = Some(rounded(similarity));
