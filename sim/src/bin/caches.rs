@@ -278,7 +278,9 @@ async fn redis_foreign(redis: &Redis, client: &Client) -> Result<bool, Failed> {
     redis.ask(&["FLUSHALL"]).await?;
     let _ = calls(client, 0..2).await;
     settle().await;
-    let keys = redis.keys().await?;
+    let mut keys = redis.keys().await?;
+    // What answers are checked against stays as it is.
+    keys.retain(|key| !key.contains("marks:"));
     let mut values = Vec::new();
     for key in &keys {
         values.push(redis.ask(&["GET", key]).await?);
