@@ -234,6 +234,9 @@ async fn attempt<D: Driver>(
                 Ok(client) => clients.push(Arc::new(client)),
                 Err(error) => {
                     put(&mut trace, "open", json!({"error": error}));
+                    for client in clients.iter().rev() {
+                        client.close().await;
+                    }
                     break 'clients;
                 }
             }
