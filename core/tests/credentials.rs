@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod http;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use ossai::client::CredentialFuture;
 use ossai::{Client, CompletionRequest, Config, Credential, ErrorKind, Secret};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 /// A source that gives `canary-1`, `canary-2` …, or fails.
@@ -53,28 +55,8 @@ struct Vendor {
 
 async fn serve(mut stream: TcpStream, accepted: &'static str, seen: Arc<Mutex<Vec<String>>>) {
     let mut buffer = Vec::new();
-    loop {
-        let end = loop {
-            if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                return;
-            }
-        };
-        let head = String::from_utf8_lossy(&buffer[..end]).to_lowercase();
-        let value = |name: &str| {
-            let line = head.lines().find(|line| line.starts_with(name))?;
-            Some(line.split_once(": ")?.1.to_owned())
-        };
-        let length: usize = value("content-length").map_or(0, |n| n.parse().unwrap());
-        while buffer.len() < end + length {
-            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        buffer.drain(..end + length);
-        let key = value("authorization").unwrap_or_default();
+    while let Some((head, _)) = http::request(&mut stream, &mut buffer).await {
+        let key = http::header(&head, "authorization").unwrap_or_default();
         let good = key == format!("bearer {accepted}");
         seen.lock().unwrap().push(key);
         let (status, extra, body) = if good {

@@ -3,6 +3,8 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used)]
 
+mod http;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use ossai::ledger::{Ledger, UsageFilter};
 use ossai::{CallOptions, Client, Config, EmbeddingInput, EmbeddingRequest, Secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 /// Nanodollars per token of the model that is asked.
@@ -34,25 +36,8 @@ fn number(text: &str) -> f32 {
 
 async fn serve(mut stream: TcpStream, answered: Answered) {
     let mut buffer = Vec::new();
-    loop {
-        let end = loop {
-            if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                return;
-            }
-        };
-        let head = String::from_utf8_lossy(&buffer[..end]).to_lowercase();
-        let line = head.lines().find(|line| line.starts_with("content-length"));
-        let length: usize = line.unwrap().split_once(": ").unwrap().1.parse().unwrap();
-        while buffer.len() < end + length {
-            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let body: Value = serde_json::from_slice(&buffer[end..end + length]).unwrap();
-        buffer.drain(..end + length);
+    while let Some((_, body)) = http::request(&mut stream, &mut buffer).await {
+        let body: Value = serde_json::from_slice(&body).unwrap();
         let texts: Vec<String> = match &body["input"] {
             Value::String(text) => vec![text.clone()],
             list => serde_json::from_value(list.clone()).unwrap(),

@@ -2,6 +2,8 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used)]
 
+mod http;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use ossai::{
     Secret,
 };
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -34,25 +36,8 @@ const REFUSAL: &str = r#"{"error":{"message":"no","type":"invalid_request_error"
 
 async fn serve(mut stream: TcpStream, permits: Arc<Semaphore>, asked: Arc<Semaphore>) {
     let mut buffer = Vec::new();
-    loop {
-        let end = loop {
-            if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                return;
-            }
-        };
-        let head = String::from_utf8_lossy(&buffer[..end]).to_lowercase();
-        let line = head.lines().find(|line| line.starts_with("content-length"));
-        let length: usize = line.unwrap().split_once(": ").unwrap().1.parse().unwrap();
-        while buffer.len() < end + length {
-            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let body = String::from_utf8_lossy(&buffer[end..end + length]).into_owned();
-        buffer.drain(..end + length);
+    while let Some((head, body)) = http::request(&mut stream, &mut buffer).await {
+        let body = String::from_utf8_lossy(&body).into_owned();
         asked.add_permits(1);
         permits.acquire().await.unwrap().forget();
         let (status, body) = match (head.contains("/embeddings"), body.contains("refuse")) {
