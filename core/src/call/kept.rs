@@ -167,13 +167,10 @@ impl Flight {
         };
         if streamed {
             let events = match &entry.value {
-                Value::Completion {
-                    events: Some(events),
-                    ..
-                } => events.to_vec(),
-                _ => crate::client::events_of(&hit),
+                Value::Completion { events, .. } => events.as_deref(),
+                Value::Embedding(_) => None,
             };
-            play(events, log).await?;
+            play(&hit, events, log).await?;
         }
         Ok(Some(hit))
     }
@@ -222,11 +219,7 @@ impl Flight {
         let age = found.times.age(now);
         let hit = Arc::new(as_hit(completion, found.tier, age, stale));
         if streamed {
-            let events: Vec<StreamEvent> = match events {
-                Some(events) => events.to_vec(),
-                None => crate::client::events_of(&hit),
-            };
-            play(events, log).await?;
+            play(&hit, events.as_deref(), log).await?;
         }
         Ok(Some(hit))
     }
@@ -382,8 +375,13 @@ impl Promoted {
     }
 }
 
-/// Lets a kept answer's events into the log of a stream.
-pub(super) async fn play(events: Vec<StreamEvent>, log: &EventLog) -> Result<()> {
+/// Lets a kept answer into the log of a stream, by the events it came in if it came in any.
+pub(super) async fn play(
+    hit: &Completion,
+    events: Option<&[StreamEvent]>,
+    log: &EventLog,
+) -> Result<()> {
+    let events = events.map_or_else(|| crate::client::events_of(hit), <[_]>::to_vec);
     let mut queue: VecDeque<_> = events
         .into_iter()
         .map(|event| {

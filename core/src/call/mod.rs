@@ -17,6 +17,7 @@ pub mod key;
 pub(crate) mod orchestrated;
 pub(crate) mod pace;
 pub(crate) mod pipeline;
+pub(crate) mod progress;
 pub(crate) mod prompt;
 #[cfg_attr(not(feature = "sqlite"), path = "unrecorded.rs")]
 pub(crate) mod recorded;

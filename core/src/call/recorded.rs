@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::pace::Asked;
-use super::pipeline::{Flight, Progress, micros};
+use super::pipeline::{Flight, micros};
+use super::progress::Progress;
 use crate::budget::wall_ms;
 use crate::client::Core;
 use crate::client::config::UsageConfig;

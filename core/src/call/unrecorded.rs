@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::pipeline::{Flight, Progress};
+use super::pipeline::Flight;
+use super::progress::Progress;
 use crate::client::Core;
 use crate::client::config::UsageConfig;
 use crate::client::route::Route;

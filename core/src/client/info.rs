@@ -12,7 +12,7 @@ use super::route::Route;
 use super::{Client, Core};
 use crate::call::attempt::{request_id, unreadable};
 use crate::call::pace::Asked;
-use crate::call::pipeline::{Failure, Flight, Progress, Success, Try, micros};
+use crate::call::pipeline::{Failure, Flight, Success, Try, micros};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider;
 use crate::provider::Api;
@@ -121,21 +121,8 @@ impl Core {
         if let Some(message) = &route.missing_key {
             return Err(Error::new(ErrorKind::Authentication, message.clone()));
         }
-        let flight = Flight {
-            core: Arc::clone(self),
-            route: Arc::clone(route),
-            options: Arc::new(CallOptions::default()),
-            progress: Arc::new(Progress::default()),
-            idempotency_key: String::new(),
-            request_id: self.call_id(),
-            asked: Asked::Nothing,
-            gate: None,
-            fallbacks: None,
-            label: None,
-            hedge: None,
-            racer: None,
-            hurry: false,
-        };
+        let options = Arc::new(CallOptions::default());
+        let flight = Flight::beside(self, route, &options, self.call_id(), Asked::Nothing);
         let end = self
             .clock
             .now()

@@ -9,7 +9,7 @@ use super::route::Route;
 use crate::cache::policy::{self, CacheUse};
 use crate::call::fallback::Fallbacks;
 use crate::call::key::{self, Key, Place};
-use crate::call::pipeline::Progress;
+use crate::call::progress::Progress;
 use crate::call::validate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Recorder;

@@ -54,20 +54,17 @@ impl Core {
         }
         let left = entry.expires_at.saturating_sub(call.started);
         if !entry.is_fresh(call.started) || self.draws(millis(left), entry.cost_ms) {
+            let asked = Asked::Completion(Arc::clone(&call.request));
             let flight = Flight {
-                core: Arc::clone(self),
-                route: Arc::clone(&call.route),
-                options: Arc::clone(&call.options),
-                progress: Arc::default(),
-                idempotency_key: String::new(),
-                request_id: call.request_id.clone(),
-                asked: Asked::Completion(Arc::clone(&call.request)),
                 gate: self.gate(&call.route, &call.request.model),
-                fallbacks: None,
-                label: None,
-                hedge: None,
-                racer: None,
                 hurry: !call.route.others.is_empty(),
+                ..Flight::beside(
+                    self,
+                    &call.route,
+                    &call.options,
+                    call.request_id.clone(),
+                    asked,
+                )
             };
             call.trace
                 .note(&*self.clock, || TraceStep::new("cache", "renewed"));
@@ -95,19 +92,9 @@ impl Flight {
             .trace
             .note(&*self.core.clock, || TraceStep::new("cache", "renewed"));
         Flight {
-            core: Arc::clone(&self.core),
-            route: Arc::clone(&self.route),
-            options: Arc::clone(&self.options),
-            progress: Arc::default(),
-            idempotency_key: String::new(),
-            request_id: self.request_id.clone(),
-            asked: self.asked.clone(),
             gate: self.core.gate(&self.route, &request.model),
-            fallbacks: None,
-            label: None,
-            hedge: None,
-            racer: None,
             hurry: !self.route.others.is_empty(),
+            ..self.aside()
         }
         .renew(key);
     }

@@ -11,7 +11,7 @@ use super::log::Log;
 use super::sync::{Arc, Mutex, MutexGuard};
 use super::wakers::{Ticket, WakerSet, Wakes};
 use super::{Cancelled, Home, Key, Want};
-use crate::call::pipeline::Progress;
+use crate::call::progress::Progress;
 use crate::error::Result;
 
 /// One flight.

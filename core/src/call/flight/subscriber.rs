@@ -53,7 +53,7 @@ impl<E: Clone + Send, T: Clone + Send> Subscriber<E, T> {
     }
 
     /// What the flight has done so far.
-    pub(crate) fn progress(&self) -> &std::sync::Arc<crate::call::pipeline::Progress> {
+    pub(crate) fn progress(&self) -> &std::sync::Arc<crate::call::progress::Progress> {
         self.flight.progress()
     }
 

@@ -22,7 +22,8 @@ use crate::call::attempt::Wire;
 use crate::call::budget::Billable;
 use crate::call::flight::LatestDeadline;
 use crate::call::pace::Asked;
-use crate::call::pipeline::{Failure, Flight, Progress, Success, Try, micros, millis};
+use crate::call::pipeline::{Failure, Flight, Success, Try, micros, millis};
+use crate::call::progress::Progress;
 use crate::call::validate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider;
@@ -188,30 +189,25 @@ impl Together {
             progress.trace.turn_on();
         }
         let everybody = passengers.iter().map(|passenger| &*passenger.part);
+        let together = Arc::new(CallOptions {
+            attempt_timeout_ms: options.attempt_timeout_ms,
+            first_byte_timeout_ms: options.first_byte_timeout_ms,
+            stream_idle_timeout_ms: options.stream_idle_timeout_ms,
+            max_attempts: options.max_attempts,
+            priority: passengers
+                .iter()
+                .map(|passenger| passenger.flight.options.priority.unwrap_or(0))
+                .max(),
+            ..CallOptions::default()
+        });
+        let asked = Asked::Embedding(Arc::new(merged(everybody)?));
         let carrier = Flight {
-            core: Arc::clone(core),
-            route: Arc::clone(&first.route),
-            options: Arc::new(CallOptions {
-                attempt_timeout_ms: options.attempt_timeout_ms,
-                first_byte_timeout_ms: options.first_byte_timeout_ms,
-                stream_idle_timeout_ms: options.stream_idle_timeout_ms,
-                max_attempts: options.max_attempts,
-                priority: passengers
-                    .iter()
-                    .map(|passenger| passenger.flight.options.priority.unwrap_or(0))
-                    .max(),
-                ..CallOptions::default()
-            }),
             progress: Arc::new(progress),
             idempotency_key: core.call_id(),
-            request_id: core.call_id(),
-            asked: Asked::Embedding(Arc::new(merged(everybody)?)),
             gate: first.gate,
-            fallbacks: None,
             label: first.label.clone(),
-            hedge: None,
-            racer: None,
             hurry: first.hurry,
+            ..Flight::beside(core, &first.route, &together, core.call_id(), asked)
         };
         for passenger in &passengers {
             passenger.flight.progress.carried_by(&carrier.progress);

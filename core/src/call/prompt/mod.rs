@@ -4,8 +4,9 @@
 //! fraction. Anthropic keeps what a request marks, and charges more for writing it than for reading it fresh: a mark is a bet
 //! that the same beginning comes again in time. OpenAI keeps by itself, and takes a key that brings equal beginnings together.
 //!
-//! What is added here never changes what a model reads, so it is no part of a call's key: an answer that was kept, or is
-//! shared, is the same with and without. It is added after the look into the caches, and only to what goes out.
+//! What is added here changes what a call costs and not what the model reads (the order of tools apart, which no answer
+//! should depend on), so it is no part of a call's key: an answer that was kept, or is shared, is the same with and without.
+//! It is added after the look into the caches, and only to what goes out.
 
 mod marks;
 mod prefix;

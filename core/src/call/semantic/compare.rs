@@ -59,25 +59,6 @@ impl Flight {
         });
     }
 
-    /// This flight for what is done beside it, without what its callers wait for.
-    fn aside(&self) -> Self {
-        Self {
-            core: Arc::clone(&self.core),
-            route: Arc::clone(&self.route),
-            options: Arc::clone(&self.options),
-            progress: Arc::default(),
-            idempotency_key: String::new(),
-            request_id: self.request_id.clone(),
-            asked: self.asked.clone(),
-            gate: None,
-            fallbacks: None,
-            label: None,
-            hedge: None,
-            racer: None,
-            hurry: false,
-        }
-    }
-
     fn judged(&self, semantic: &Semantic, wrong: bool) {
         if semantic.meter.checked(wrong) {
             semantic.index.clear();
@@ -103,8 +84,12 @@ fn says_the_same(a: &Completion, b: &Completion) -> bool {
         completion
             .tool_calls()
             .map(|call| {
+                // What is no JSON is compared as it is written.
                 let arguments = serde_json::from_str::<serde_json::Value>(&call.arguments);
-                (call.name.clone(), arguments.ok())
+                (
+                    call.name.clone(),
+                    arguments.map_err(|_| call.arguments.clone()),
+                )
             })
             .collect::<Vec<_>>()
     };
@@ -113,15 +98,9 @@ fn says_the_same(a: &Completion, b: &Completion) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer;
     use super::*;
-    use crate::types::Answer;
-
-    fn answer(text: &str) -> Completion {
-        Completion::from(Answer {
-            text: text.into(),
-            ..Answer::default()
-        })
-    }
+    use crate::types::{Answer, OutputPart, ToolCall};
 
     #[test]
     fn answers_are_compared_without_spaces_punctuation_and_case() {
@@ -131,5 +110,24 @@ mod tests {
         assert!(!same("Paris", "Rome"));
         assert!(!same("3.5", "35"));
         assert!(same("", ""));
+    }
+
+    #[test]
+    fn calls_are_compared_by_their_arguments_even_where_they_are_no_json() {
+        let calling = |arguments: &str| {
+            Completion::from(Answer {
+                parts: vec![OutputPart::ToolCall(ToolCall {
+                    name: "f".into(),
+                    arguments: arguments.into(),
+                    ..ToolCall::default()
+                })],
+                ..Answer::default()
+            })
+        };
+        let same = |a: &str, b: &str| says_the_same(&calling(a), &calling(b));
+        assert!(same(r#"{"a": 1, "b": 2}"#, r#"{"b":2,"a":1}"#));
+        assert!(!same(r#"{"a": 1}"#, r#"{"a": 2}"#));
+        assert!(!same(r#"{"a": 1"#, r#"{"a": 2"#));
+        assert!(same(r#"{"a": 1"#, r#"{"a": 1"#));
     }
 }

@@ -23,7 +23,7 @@ use crate::cache::semantic::{Item, Semantic, keeps_apart, normalised};
 use crate::error::Result;
 use crate::types::{
     CacheTier, CallOptions, Completion, CompletionRequest, EmbeddingInput, EmbeddingRequest,
-    NanoUsd, StreamEvent, TraceStep,
+    NanoUsd, TraceStep,
 };
 
 /// What a flight has found out about its question.
@@ -98,11 +98,7 @@ impl Flight {
         hit.cache.lookup_cost = spent;
         let hit = Arc::new(hit);
         if streamed {
-            let events: Vec<StreamEvent> = match events {
-                Some(events) => events.to_vec(),
-                None => crate::client::events_of(&hit),
-            };
-            play(events, log).await?;
+            play(&hit, events.as_deref(), log).await?;
         }
         Ok(Some(hit))
     }
@@ -324,6 +320,15 @@ fn sum(a: Option<NanoUsd>, b: Option<NanoUsd>) -> Option<NanoUsd> {
 /// As it is shown: four digits say all that it means.
 fn rounded(similarity: f32) -> f64 {
     (f64::from(similarity) * 10_000.0).round() / 10_000.0
+}
+
+/// An answer of this text.
+#[cfg(test)]
+fn answer(text: &str) -> Completion {
+    Completion::from(crate::types::Answer {
+        text: text.into(),
+        ..Default::default()
+    })
 }
 
 #[cfg(test)]

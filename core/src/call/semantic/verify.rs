@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::call::pace::Asked;
 use crate::call::pipeline::Flight;
 use crate::client::Core;
+use crate::error::Billed;
 use crate::types::{CacheOptions, CallOptions, Completion, CompletionRequest, Message, NanoUsd};
 
 impl Flight {
@@ -40,7 +41,11 @@ impl Flight {
         let asked = Core::complete_boxed(Arc::clone(&self.core), request, options);
         match asked.await {
             Ok(answer) => (is_yes(&answer), answer.cost.total),
-            Err(_) => (false, Some(NanoUsd::ZERO)),
+            // What was sent may be billed, and nobody says how much.
+            Err(error) => {
+                let nothing = error.fields().billed == Billed::No;
+                (false, nothing.then_some(NanoUsd::ZERO))
+            }
         }
     }
 }
@@ -65,15 +70,9 @@ fn is_yes(answer: &Completion) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer;
     use super::*;
-    use crate::types::{Answer, FinishReason};
-
-    fn answer(text: &str) -> Completion {
-        Completion::from(Answer {
-            text: text.into(),
-            ..Answer::default()
-        })
-    }
+    use crate::types::FinishReason;
 
     #[test]
     fn only_the_word_yes_is_yes() {
