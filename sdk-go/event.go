@@ -16,6 +16,8 @@ const (
 	EventToolCallStart  EventType = "tool_call_start"
 	EventToolCallDelta  EventType = "tool_call_delta"
 	EventPart           EventType = "part"
+	// EventAnnotation is a note on a part: a citation, a source.
+	EventAnnotation     EventType = "annotation"
 	EventUsage          EventType = "usage"
 	EventFinish         EventType = "finish"
 	EventExtra          EventType = "extra"
@@ -33,7 +35,7 @@ const (
 // read.
 type StreamEvent struct {
 	Type EventType
-	// Index is which part; of the deltas, tool_call_start and part.
+	// Index is which part; of the deltas, tool_call_start, part and annotation.
 	Index int
 	// Text is the piece: of text_delta, refusal_delta, reasoning_delta.
 	Text string
@@ -51,6 +53,10 @@ type StreamEvent struct {
 	Created       *uint64
 	// Part is a whole part of a kind without a name here (part).
 	Part json.RawMessage
+	// Field is the list of the answer's Extra that has the note, `citations` or `annotations` (annotation).
+	Field string
+	// Annotation is the note, the vendor's object unchanged (annotation).
+	Annotation json.RawMessage
 	// Usage is tokens so far; a later one replaces it (usage).
 	Usage *Usage
 	// Reason is why the model stopped (finish).
@@ -104,6 +110,10 @@ func (e *StreamEvent) decode(d *decoder) {
 			e.Created = d.unsignedAt()
 		case "part":
 			e.Part = d.raw()
+		case "field":
+			e.Field = d.text()
+		case "annotation":
+			e.Annotation = d.raw()
 		case "usage":
 			e.Usage = new(Usage)
 			e.Usage.decode(d)
@@ -182,6 +192,10 @@ func (e StreamEvent) MarshalJSON() ([]byte, error) {
 		case EventPart:
 			f.value("index", e.Index)
 			f.value("part", e.Part)
+		case EventAnnotation:
+			f.value("index", e.Index)
+			f.always("field", e.Field)
+			f.value("annotation", e.Annotation)
 		case EventUsage:
 			f.value("usage", e.Usage)
 		case EventFinish:

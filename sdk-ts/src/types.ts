@@ -335,6 +335,8 @@ export type StreamEvent =
   | { type: "tool_call_start"; index: number; id: string; name: string; extra?: Extra }
   | { type: "tool_call_delta"; index: number; arguments: string }
   | { type: "part"; index: number; part: unknown }
+  /** A note on a part — a citation, a source: the answer has it in its `extra`, in the list that `field` names. */
+  | { type: "annotation"; index: number; field: string; annotation: unknown }
   | { type: "usage"; usage: Usage; raw?: unknown }
   | { type: "finish"; reason: FinishReason; raw?: string }
   | { type: "extra"; fields: Extra }

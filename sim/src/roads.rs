@@ -47,7 +47,10 @@ pub fn client(config: &Value) -> Result<Client, Failed> {
 /// When it does not start.
 pub async fn orchestrator(config: &Value) -> Result<(Server, TempDir), Failed> {
     let folder = tempfile::tempdir()?;
-    let serve = json!({"bind": "127.0.0.1:0", "data_dir": folder.path(), "client": config});
+    // What is kept by a bound is kept small, as the cache is: a test of memory begins when the bounds are reached.
+    let serve = json!({
+        "bind": "127.0.0.1:0", "data_dir": folder.path(), "client": config, "limits": {"replay_bytes": 1 << 20},
+    });
     let serve = ServeConfig::from_parts(Some(&serve.to_string()), &|_| None)?;
     Ok((Server::start(serve).await?, folder))
 }

@@ -164,6 +164,9 @@ pub(crate) fn event_bytes(event: &StreamEvent) -> usize {
         StreamEvent::ToolCallStart { id, name, .. } => id.len() + name.len(),
         StreamEvent::ToolCallDelta { arguments, .. } => arguments.len(),
         StreamEvent::Part { part, .. } => json_bytes(part),
+        StreamEvent::Annotation {
+            field, annotation, ..
+        } => field.len() + json_bytes(annotation),
         StreamEvent::Usage { raw, .. } => raw.as_ref().map_or(0, RawJson::bytes),
         StreamEvent::Extra { fields } => fields.values().map(json_bytes).sum(),
         _ => 64,

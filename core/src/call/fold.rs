@@ -1,5 +1,8 @@
 //! Folds stream events to the answer a non-streamed call would have given, so that both roads end in one type.
 
+use serde_json::Value;
+
+use crate::cache::memory::json_bytes;
 use crate::types::{
     Answer, Completion, FinishReason, OutputPart, ReasoningPart, StreamEvent, ToolCall,
 };
@@ -9,6 +12,8 @@ use crate::{Error, ErrorKind, Result};
 const MAX_INDEX: u32 = 4096;
 /// Most bytes of text, reasoning and arguments, the bound of a non-streamed body.
 const MAX_BYTES: usize = 128 << 20;
+/// Where a note on a part says which.
+pub(crate) const PART_INDEX: &str = "part_index";
 
 /// Collects the events of one stream.
 ///
@@ -136,6 +141,14 @@ impl Fold {
                 *self.slot(*index, || OutputPart::Other(part.clone()))? =
                     OutputPart::Other(part.clone());
             }
+            StreamEvent::Annotation {
+                index,
+                field,
+                annotation,
+            } => {
+                self.grow(json_bytes(annotation))?;
+                self.note(*index, field, annotation.clone());
+            }
             StreamEvent::Usage { usage, raw } => {
                 self.rest.usage = usage.clone();
                 self.rest.raw_usage.clone_from(raw);
@@ -215,6 +228,20 @@ impl Fold {
     #[must_use]
     pub fn partial(&self) -> Completion {
         self.clone().finish()
+    }
+
+    fn note(&mut self, index: u32, field: &str, mut annotation: Value) {
+        if let Some(object) = annotation.as_object_mut() {
+            object.insert(PART_INDEX.to_owned(), index.into());
+        }
+        match self.rest.extra.get_mut(field) {
+            Some(Value::Array(all)) => all.push(annotation),
+            _ => drop(
+                self.rest
+                    .extra
+                    .insert(field.to_owned(), Value::Array(vec![annotation])),
+            ),
+        }
     }
 
     fn slot(&mut self, index: u32, new: impl FnOnce() -> OutputPart) -> Result<&mut OutputPart> {

@@ -27,3 +27,4 @@ mod turn;
 pub(crate) mod validate;
 
 pub use fold::Fold;
+pub(crate) use fold::PART_INDEX;

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use super::Core;
 use super::prepare::Prepared;
 use crate::cache::memory::{Entry, Value};
+use crate::call::PART_INDEX;
 use crate::call::flight::Subscriber;
 use crate::error::{Error, Result};
 use crate::transport::timer::IdleTimer;
-use crate::types::{Completion, OutputPart, StreamEvent};
+use crate::types::{Completion, Extra, OutputPart, StreamEvent};
 
 /// Most events taken over at once.
 const BATCH: usize = 256;
@@ -237,6 +240,10 @@ impl futures_core::Stream for CompletionStream {
 
 /// A whole answer as events, one per part; their fold is the answer again.
 pub(crate) fn events_of(completion: &Completion) -> Vec<StreamEvent> {
+    let mut extra = completion.extra.clone();
+    let mut notes = notes_of(&mut extra, completion.parts.len())
+        .into_iter()
+        .peekable();
     let mut events = vec![StreamEvent::Start {
         id: completion.id.clone(),
         response_model: completion.response_model.clone(),
@@ -276,11 +283,17 @@ pub(crate) fn events_of(completion: &Completion) -> Vec<StreamEvent> {
                 part: part.clone(),
             }),
         }
+        let of_part = |note: &(u32, String, Json)| note.0 == index;
+        while let Some((index, field, annotation)) = notes.next_if(of_part) {
+            events.push(StreamEvent::Annotation {
+                index,
+                field,
+                annotation,
+            });
+        }
     }
-    if !completion.extra.is_empty() {
-        events.push(StreamEvent::Extra {
-            fields: completion.extra.clone(),
-        });
+    if !extra.is_empty() {
+        events.push(StreamEvent::Extra { fields: extra });
     }
     events.push(StreamEvent::Finish {
         reason: completion.finish_reason.clone(),
@@ -291,6 +304,36 @@ pub(crate) fn events_of(completion: &Completion) -> Vec<StreamEvent> {
         raw: completion.raw_usage.clone(),
     });
     events
+}
+
+/// Takes the notes on parts out of the fields that are lists of nothing else, in the order of the parts.
+fn notes_of(extra: &mut Extra, parts: usize) -> Vec<(u32, String, Json)> {
+    let part_of = |note: &Json| {
+        let index = note.as_object()?.get(PART_INDEX)?.as_u64()?;
+        u32::try_from(index).ok().filter(|&i| (i as usize) < parts)
+    };
+    let mut notes = Vec::new();
+    for field in ["annotations", "citations"] {
+        let Some(Json::Array(list)) = extra.get(field) else {
+            continue;
+        };
+        // Events come part by part: a list in another order would not be this list when it is folded again.
+        let places: Option<Vec<u32>> = list.iter().map(part_of).collect();
+        if places.is_none_or(|places| places.is_empty() || !places.is_sorted()) {
+            continue;
+        }
+        if let Some(Json::Array(list)) = extra.shift_remove(field) {
+            for mut note in list {
+                if let Some(index) = part_of(&note) {
+                    note.as_object_mut()
+                        .map(|note| note.shift_remove(PART_INDEX));
+                    notes.push((index, field.to_owned(), note));
+                }
+            }
+        }
+    }
+    notes.sort_by_key(|(index, ..)| *index);
+    notes
 }
 
 #[cfg(all(test, not(ossai_loom)))]

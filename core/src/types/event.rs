@@ -82,6 +82,17 @@ pub enum StreamEvent {
         /// The part, unchanged.
         part: Value,
     },
+    /// A note on a part: a citation, a source.
+    ///
+    /// The answer has it in its `extra`, in the list that `field` names, with the part's number as `part_index`.
+    Annotation {
+        /// Which part.
+        index: u32,
+        /// `citations` (Anthropic) or `annotations` (OpenAI).
+        field: String,
+        /// The vendor's object, unchanged.
+        annotation: Value,
+    },
     /// Usage so far; a later one replaces it.
     Usage {
         /// Normalised.

@@ -423,7 +423,7 @@ impl Gen {
 
     pub(crate) fn event(&mut self) -> StreamEvent {
         let index = self.bits() as u32;
-        match self.below(11) {
+        match self.below(12) {
             0 => StreamEvent::Start {
                 id: self.text(),
                 response_model: self.option(Self::text),
@@ -468,6 +468,11 @@ impl Gen {
             },
             9 => StreamEvent::Extra {
                 fields: self.fields(),
+            },
+            10 => StreamEvent::Annotation {
+                index,
+                field: self.text(),
+                annotation: self.json(),
             },
             _ => StreamEvent::End {
                 completion: Box::new(self.completion()),

@@ -1075,6 +1075,19 @@ pub struct PartEvent {
     #[prost(string, tag = "2")]
     pub part_json: ::prost::alloc::string::String,
 }
+/// A note on a part: a citation, a source.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnnotationEvent {
+    /// Which part.
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    /// The list of the answer's extra fields that has it: `citations` or `annotations`.
+    #[prost(string, tag = "2")]
+    pub field: ::prost::alloc::string::String,
+    /// The vendor's object, unchanged: JSON.
+    #[prost(string, tag = "3")]
+    pub annotation_json: ::prost::alloc::string::String,
+}
 /// Usage so far; a later one replaces it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UsageEvent {
@@ -1564,7 +1577,7 @@ pub struct StreamCompletionResponse {
     /// What happened.
     #[prost(
         oneof = "stream_completion_response::Event",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
     )]
     pub event: ::core::option::Option<stream_completion_response::Event>,
 }
@@ -1609,6 +1622,9 @@ pub mod stream_completion_response {
         /// Nothing new, but the provider is alive: sent when it said so (a comment in its stream), at least every 15 seconds.
         #[prost(message, tag = "13")]
         Heartbeat(super::Heartbeat),
+        /// A note on a part.
+        #[prost(message, tag = "14")]
+        Annotation(super::AnnotationEvent),
     }
 }
 /// Generated client implementations.

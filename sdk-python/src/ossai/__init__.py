@@ -55,6 +55,7 @@ from . import _process  # noqa: E402, F401
 from ._client import Client, Stream  # noqa: E402
 from ._credentials import Credential
 from ._native import (
+    AnnotationEvent,
     Attempt,
     CacheOutcome,
     Completion,
@@ -124,6 +125,7 @@ __version__: str = _native.__version__
 
 __all__ = [
     "KINDS",
+    "AnnotationEvent",
     "AsyncClient",
     "AsyncStream",
     "Attempt",
@@ -262,6 +264,7 @@ def __getattr__(name: str) -> object:
             | ToolCallStart
             | ToolCallDelta
             | PartEvent
+            | AnnotationEvent
             | UsageEvent
             | FinishEvent
             | ExtraEvent

@@ -485,6 +485,18 @@ class PartEvent(_Event):
     def part(self) -> Any: ...
 
 @final
+class AnnotationEvent(_Event):
+    """A note on a part: a citation, a source. The answer has it in its ``extra``, in the list that ``field`` names."""
+
+    type: Literal["annotation"]
+    @property
+    def index(self) -> int: ...
+    @property
+    def field(self) -> str: ...
+    @property
+    def annotation(self) -> Any: ...
+
+@final
 class UsageEvent(_Event):
     """Usage so far; a later one replaces it."""
 
@@ -558,6 +570,7 @@ StreamEvent: TypeAlias = (
     | ToolCallStart
     | ToolCallDelta
     | PartEvent
+    | AnnotationEvent
     | UsageEvent
     | FinishEvent
     | ExtraEvent

@@ -75,6 +75,10 @@ event_class! {
     PartEvent: Part { index, part } = "part"
 }
 event_class! {
+    /// A note on a part: a citation, a source.
+    AnnotationEvent: Annotation { index, field, annotation } = "annotation"
+}
+event_class! {
     /// Usage so far.
     UsageEvent: Usage { usage, raw } = "usage"
 }
@@ -171,6 +175,7 @@ pub(crate) fn event(py: Python<'_>, event: StreamEvent) -> PyResult<Bound<'_, Py
         StreamEvent::ToolCallStart { .. } => Bound::new(py, ToolCallStart(event))?.into_any(),
         StreamEvent::ToolCallDelta { .. } => Bound::new(py, ToolCallDelta(event))?.into_any(),
         StreamEvent::Part { .. } => Bound::new(py, PartEvent(event))?.into_any(),
+        StreamEvent::Annotation { .. } => Bound::new(py, AnnotationEvent(event))?.into_any(),
         StreamEvent::Usage { .. } => Bound::new(py, UsageEvent(event))?.into_any(),
         StreamEvent::Finish { .. } => Bound::new(py, FinishEvent(event))?.into_any(),
         StreamEvent::Extra { .. } => Bound::new(py, ExtraEvent(event))?.into_any(),
@@ -203,6 +208,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ToolCallStart>()?;
     module.add_class::<ToolCallDelta>()?;
     module.add_class::<PartEvent>()?;
+    module.add_class::<AnnotationEvent>()?;
     module.add_class::<UsageEvent>()?;
     module.add_class::<FinishEvent>()?;
     module.add_class::<ExtraEvent>()?;

@@ -69,7 +69,6 @@ pub(in crate::provider) struct MessagesStream {
     parts: usize,
     blocks: HashMap<u64, Block>,
     usage: Value,
-    citations: Vec<Value>,
     extra: Extra,
     held: Held,
 }
@@ -84,7 +83,6 @@ impl MessagesStream {
             parts: 0,
             blocks: HashMap::new(),
             usage: Value::Null,
-            citations: Vec::new(),
             extra: Extra::new(),
             held: Held::default(),
         }
@@ -202,13 +200,7 @@ impl MessagesStream {
 
     fn flush(&mut self, out: &mut Vec<StreamEvent>) {
         self.done = true;
-        let mut fields = std::mem::take(&mut self.extra);
-        if !self.citations.is_empty() {
-            fields.insert(
-                "citations".to_owned(),
-                Value::Array(std::mem::take(&mut self.citations)),
-            );
-        }
+        let fields = std::mem::take(&mut self.extra);
         if !fields.is_empty() {
             out.push(StreamEvent::Extra { fields });
         }

@@ -7,12 +7,12 @@ mod items;
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Result;
 use crate::cost::usage::{UsageApi, normalise};
 use crate::provider::read::{
-    Held, Loose, decode_error, integer, interrupted, others, unreadable, wire_object,
+    Loose, decode_error, integer, interrupted, others, unreadable, wire_object,
 };
 use crate::provider::{Api, Progress, decode_stream_error};
 use crate::transport::sse::SseEvent;
@@ -105,6 +105,8 @@ enum Piece {
 struct Seen {
     index: u32,
     text: bool,
+    /// Whether notes on it came as events.
+    noted: bool,
     done: bool,
 }
 
@@ -116,10 +118,8 @@ pub(in crate::provider) struct ResponsesStream {
     seen: HashMap<Place, Seen>,
     calls: bool,
     refused: bool,
-    annotations: Vec<Value>,
     /// Reasoning: the summary or content part last written to, for the gap between two.
     last_summary: Option<(u64, u64)>,
-    held: Held,
 }
 
 impl ResponsesStream {
@@ -131,9 +131,7 @@ impl ResponsesStream {
             seen: HashMap::new(),
             calls: false,
             refused: false,
-            annotations: Vec::new(),
             last_summary: None,
-            held: Held::default(),
         }
     }
 
@@ -192,9 +190,9 @@ impl ResponsesStream {
             }
             "response.output_text.annotation.added" => {
                 if let Loose::Other(annotation) = event.annotation {
-                    self.held.add(data.len())?;
-                    let index = self.seen.get(&content).map(|seen| seen.index);
-                    self.annotations.push(with_part(*annotation, index));
+                    let seen = self.place(content)?;
+                    seen.noted = true;
+                    out.push(noted(seen.index, *annotation));
                 }
             }
             "response.output_item.added" => {
@@ -386,11 +384,7 @@ impl ResponsesStream {
         };
         let raw = (!word.is_empty() && reason.as_str() != word).then(|| word.to_owned());
         out.push(StreamEvent::Finish { reason, raw });
-        let mut fields = others(&response, KNOWN);
-        if !self.annotations.is_empty() {
-            let annotations = std::mem::take(&mut self.annotations);
-            fields.insert("annotations".to_owned(), Value::Array(annotations));
-        }
+        let fields = others(&response, KNOWN);
         if !fields.is_empty() {
             out.push(StreamEvent::Extra { fields });
         }
@@ -413,9 +407,10 @@ fn reasoning_delta(
     }
 }
 
-fn with_part(mut annotation: Value, index: Option<u32>) -> Value {
-    if let (Some(object), Some(index)) = (annotation.as_object_mut(), index) {
-        object.insert("part_index".to_owned(), json!(index));
+fn noted(index: u32, annotation: Value) -> StreamEvent {
+    StreamEvent::Annotation {
+        index,
+        field: "annotations".to_owned(),
+        annotation,
     }
-    annotation
 }

@@ -70,6 +70,15 @@ impl From<&StreamEvent> for Event {
                 index: *index,
                 part_json: part.to_string(),
             }),
+            StreamEvent::Annotation {
+                index,
+                field,
+                annotation,
+            } => Self::Annotation(pb::AnnotationEvent {
+                index: *index,
+                field: field.clone(),
+                annotation_json: annotation.to_string(),
+            }),
             StreamEvent::Usage { usage, raw } => Self::Usage(pb::UsageEvent {
                 usage: Some(usage.into()),
                 raw_json: raw.as_ref().map(ToString::to_string),
@@ -145,6 +154,15 @@ pub fn read_event(event: Event) -> Result<Option<StreamEvent>, ConvertError> {
         Event::Part(pb::PartEvent { index, part_json }) => StreamEvent::Part {
             index,
             part: read_json(&part_json, "part.part")?,
+        },
+        Event::Annotation(pb::AnnotationEvent {
+            index,
+            field,
+            annotation_json,
+        }) => StreamEvent::Annotation {
+            index,
+            field,
+            annotation: read_json(&annotation_json, "annotation.annotation")?,
         },
         Event::Usage(pb::UsageEvent { usage, raw_json }) => StreamEvent::Usage {
             usage: usage.unwrap_or_default().into(),

@@ -127,7 +127,15 @@ fn a_stream_of_anthropic_comes_out_event_by_event_as_it_came_in() {
         stop(1),
         start(2, json!({"type": "text", "text": ""})),
         delta(2, json!({"type": "text_delta", "text": "Let me "})),
+        delta(
+            2,
+            json!({"type": "citations_delta", "citation": {"type": "char_location", "cited_text": "x", "document_index": 0}}),
+        ),
         delta(2, json!({"type": "text_delta", "text": "see.\r\n"})),
+        delta(
+            2,
+            json!({"type": "citations_delta", "citation": {"type": "web_search_result_location", "url": "https://e/x"}}),
+        ),
         stop(2),
         start(
             3,

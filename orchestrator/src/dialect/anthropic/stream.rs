@@ -275,6 +275,20 @@ impl Events {
                 }
             }
             StreamEvent::Part { part, .. } => self.whole(part.clone(), out),
+            StreamEvent::Annotation {
+                index,
+                field,
+                annotation,
+            } if field == "citations" => {
+                self.start_once(
+                    *index,
+                    Kind::Text,
+                    out,
+                    || json!({ "type": "text", "text": "" }),
+                );
+                let delta = json!({ "type": "citations_delta", "citation": annotation });
+                self.delta(delta, out);
+            }
             _ => {}
         }
     }
@@ -334,6 +348,7 @@ fn part_of(event: &StreamEvent) -> Option<u32> {
         | StreamEvent::ReasoningDelta { index, .. }
         | StreamEvent::ToolCallStart { index, .. }
         | StreamEvent::ToolCallDelta { index, .. }
+        | StreamEvent::Annotation { index, .. }
         | StreamEvent::Part { index, .. } => Some(*index),
         _ => None,
     }

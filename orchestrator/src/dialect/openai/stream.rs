@@ -17,6 +17,8 @@ pub(crate) struct Chunks {
     begun: bool,
     /// Our part's index → the tool call's own.
     calls: HashMap<u32, usize>,
+    /// Notes on parts: in this format they come together.
+    notes: Extra,
 }
 
 impl Chunks {
@@ -29,6 +31,7 @@ impl Chunks {
             include_usage,
             begun: false,
             calls: HashMap::new(),
+            notes: Extra::new(),
         }
     }
 
@@ -84,7 +87,16 @@ impl Chunks {
                     out.push(self.delta(json!({ "tool_calls": [call] })));
                 }
             }
+            StreamEvent::Annotation {
+                index,
+                field,
+                annotation,
+            } => self.note(*index, field, annotation.clone()),
             StreamEvent::Finish { reason, .. } => {
+                let notes = std::mem::take(&mut self.notes);
+                if !notes.is_empty() {
+                    out.push(self.extra(&notes));
+                }
                 out.push(self.chunk(json!([{
                     "index": 0, "delta": {}, "logprobs": null, "finish_reason": finish_reason(reason),
                 }])));
@@ -97,6 +109,16 @@ impl Chunks {
             }
             // Usage stands in the last chunk; parts of kinds unknown here have no place in this format.
             _ => {}
+        }
+    }
+
+    fn note(&mut self, index: u32, field: &str, mut annotation: Value) {
+        if let Some(annotation) = annotation.as_object_mut() {
+            annotation.insert("part_index".into(), index.into());
+        }
+        let all = self.notes.entry(field).or_insert_with(|| json!([]));
+        if let Some(all) = all.as_array_mut() {
+            all.push(annotation);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Content blocks of the Messages API, from their start over their deltas to their stop.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Delta, MessagesStream};
 use crate::Result;
@@ -52,9 +52,8 @@ impl MessagesStream {
                     text: text("text"),
                 });
                 if let Some(citations) = block.get_mut("citations").and_then(Value::as_array_mut) {
-                    for citation in std::mem::take(citations) {
-                        self.cite(part, citation);
-                    }
+                    let all = std::mem::take(citations);
+                    out.extend(all.into_iter().map(|citation| cited(part, citation)));
                 }
                 Block::Text(part)
             }
@@ -118,11 +117,7 @@ impl MessagesStream {
                         text: text.into_owned(),
                     });
                 }
-                (_, Loose::Other(citation)) => {
-                    let part = *part;
-                    self.held.add(data.len())?;
-                    self.cite(part, *citation);
-                }
+                (_, Loose::Other(citation)) => out.push(cited(*part, *citation)),
                 _ => {}
             },
             Some(Block::Thinking(part)) => {
@@ -196,12 +191,13 @@ impl MessagesStream {
         }
         Ok(())
     }
+}
 
-    pub(super) fn cite(&mut self, part: u32, mut citation: Value) {
-        if let Some(object) = citation.as_object_mut() {
-            object.insert("part_index".to_owned(), json!(part));
-        }
-        self.citations.push(citation);
+fn cited(index: u32, annotation: Value) -> StreamEvent {
+    StreamEvent::Annotation {
+        index,
+        field: "citations".to_owned(),
+        annotation,
     }
 }
 

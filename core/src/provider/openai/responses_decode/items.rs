@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Piece, Place, ResponsesStream, reasoning_delta, with_part};
+use super::{Piece, Place, ResponsesStream, noted, reasoning_delta};
 use crate::Result;
 use crate::provider::read::{Loose, others};
 use crate::types::StreamEvent;
@@ -134,15 +134,14 @@ impl ResponsesStream {
                         self.text(place, Loose::Str(text.into()), out)?;
                     }
                     // Annotations may be streamed, or come with the item only.
-                    let index = self.seen.get(&place).map(|seen| seen.index);
-                    let own = |a: &Value| a["part_index"].as_u64() == index.map(u64::from);
-                    if !self.annotations.iter().any(own)
-                        && let Some(annotations) =
-                            content.get_mut("annotations").and_then(Value::as_array_mut)
+                    let annotations = content.get_mut("annotations").and_then(Value::as_array_mut);
+                    if let Some(all) = annotations.map(std::mem::take)
+                        && !all.is_empty()
                     {
-                        let all = std::mem::take(annotations);
-                        self.annotations
-                            .extend(all.into_iter().map(|a| with_part(a, index)));
+                        let seen = self.place(place)?;
+                        if !std::mem::replace(&mut seen.noted, true) {
+                            out.extend(all.into_iter().map(|note| noted(seen.index, note)));
+                        }
                     }
                 }
                 Some("refusal") => {

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::items;
-use super::response::Notes;
+use super::response::{Notes, flat};
 use super::stream::Events;
 
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(super) struct Open {
     pub(super) at: usize,
     pub(super) id: String,
     pub(super) item: Item,
+    /// The notes on it that were told.
+    notes: Vec<Value>,
 }
 
 #[derive(Debug)]
@@ -92,7 +94,34 @@ impl Events {
             at,
             id,
             item,
+            notes: Vec::new(),
         });
+    }
+
+    /// A note on a text, while it is open: those that come later stand in the whole answer.
+    pub(super) fn note(&mut self, index: u32, annotation: &Value, out: &mut Vec<Value>) {
+        if self.open.iter().all(|open| open.index != index)
+            && self.output.iter().any(|(part, _)| *part == index)
+        {
+            return;
+        }
+        let Open {
+            at,
+            id,
+            item: Item::Text(_),
+            notes,
+            ..
+        } = self.item(index, out, || Item::Text(String::new()))
+        else {
+            return;
+        };
+        let annotation = flat(annotation.clone());
+        let added = json!({
+            "item_id": id, "output_index": at, "content_index": 0, "annotation_index": notes.len(),
+            "annotation": annotation,
+        });
+        notes.push(annotation);
+        self.emit("response.output_text.annotation.added", added, out);
     }
 
     pub(super) fn reasoning(
@@ -156,6 +185,7 @@ impl Events {
             at,
             id,
             item,
+            notes: told,
         } = open;
         let content = |mut fields: Value| {
             fields["item_id"] = id.as_str().into();
@@ -164,8 +194,15 @@ impl Events {
         };
         let whole = match item {
             Item::Text(text) => {
-                let annotations = notes.annotations(*index as usize);
-                for (i, annotation) in annotations.iter().enumerate() {
+                // The answer's own list begins with those that were told.
+                let mut annotations = told.clone();
+                annotations.extend(
+                    notes
+                        .annotations(*index as usize)
+                        .into_iter()
+                        .skip(told.len()),
+                );
+                for (i, annotation) in annotations.iter().enumerate().skip(told.len()) {
                     let added = json!({ "content_index": 0, "annotation_index": i, "annotation": annotation });
                     self.emit("response.output_text.annotation.added", content(added), out);
                 }

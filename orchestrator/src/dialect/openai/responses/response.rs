@@ -160,7 +160,7 @@ impl Notes {
 }
 
 /// An annotation of Chat Completions has its fields in an object named as its type.
-fn flat(mut note: Value) -> Value {
+pub(super) fn flat(mut note: Value) -> Value {
     if let Some(object) = note.as_object_mut() {
         object.shift_remove("part_index");
         let kind = object

@@ -125,6 +125,11 @@ impl Events {
                 self.emit("response.output_item.added", item.clone(), out);
                 self.emit("response.output_item.done", item, out);
             }
+            StreamEvent::Annotation {
+                index,
+                field,
+                annotation,
+            } if field == "annotations" => self.note(*index, annotation, out),
             StreamEvent::End { completion } => self.end(completion, now, out),
             // They stand in the last event.
             _ => {}

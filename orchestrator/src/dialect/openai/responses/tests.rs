@@ -472,6 +472,60 @@ fn events_come_in_the_vendors_order() {
 }
 
 #[test]
+fn a_note_on_a_text_comes_while_the_text_is_open_and_stands_in_the_whole_answer() {
+    let note = |index: u32, url: &str| StreamEvent::Annotation {
+        index,
+        field: "annotations".into(),
+        annotation: json!({"type": "url_citation", "url": url, "start_index": 0, "end_index": 1}),
+    };
+    let events = [
+        start(),
+        text(0, "a"),
+        note(0, "https://e/1"),
+        text(0, "b"),
+        note(0, "https://e/2"),
+        text(1, "c"),
+        note(0, "https://e/late"),
+        note(1, "https://e/3"),
+    ];
+    let out = streamed(&events, &folded(&events));
+    let added = |event: &Value| {
+        let name = ["output_index", "annotation_index"].map(|name| event[name].as_u64().unwrap());
+        (
+            name,
+            event["annotation"]["url"].as_str().unwrap().to_owned(),
+        )
+    };
+    let told: Vec<_> = out
+        .iter()
+        .filter(|event| event["type"] == "response.output_text.annotation.added")
+        .map(added)
+        .collect();
+    let url = |number: &str| format!("https://e/{number}");
+    assert_eq!(
+        told,
+        [([0, 0], url("1")), ([0, 1], url("2")), ([1, 0], url("3"))]
+    );
+    let place = |kind: &str| kinds(&out).iter().position(|k| *k == kind).unwrap();
+    assert!(
+        place("response.output_text.annotation.added") < place("response.output_text.done"),
+        "at once"
+    );
+    let whole = &out.last().unwrap()["response"]["output"];
+    let urls = |item: usize| -> Vec<&str> {
+        let notes = whole[item]["content"][0]["annotations"].as_array().unwrap();
+        notes.iter().map(|n| n["url"].as_str().unwrap()).collect()
+    };
+    assert_eq!(
+        (urls(0), urls(1)),
+        (
+            vec!["https://e/1", "https://e/2", "https://e/late"],
+            vec!["https://e/3"]
+        )
+    );
+}
+
+#[test]
 fn pieces_of_mixed_parts_lose_nothing() {
     let mut events = vec![
         start(),
