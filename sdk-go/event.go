@@ -17,10 +17,10 @@ const (
 	EventToolCallDelta  EventType = "tool_call_delta"
 	EventPart           EventType = "part"
 	// EventAnnotation is a note on a part: a citation, a source.
-	EventAnnotation     EventType = "annotation"
-	EventUsage          EventType = "usage"
-	EventFinish         EventType = "finish"
-	EventExtra          EventType = "extra"
+	EventAnnotation EventType = "annotation"
+	EventUsage      EventType = "usage"
+	EventFinish     EventType = "finish"
+	EventExtra      EventType = "extra"
 	// EventTurn begins a further turn of a tool loop: its parts are numbered anew, and the answer is the last turn's.
 	EventTurn EventType = "turn"
 	// EventToolStarted is the beginning of a tool's handler.
