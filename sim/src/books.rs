@@ -106,12 +106,13 @@ async fn database(url: &str) -> Result<tokio_postgres::Client, Failed> {
 /// It cannot be made.
 pub async fn fresh(url: &str, n: u64) -> Result<String, Failed> {
     let name = format!("round_{}_{n}", std::process::id());
-    let (server, _) = url
+    let (server, rest) = url
         .rsplit_once('/')
         .ok_or("expected postgres://host/database")?;
+    let options = rest.find('?').map_or("", |at| &rest[at..]);
     database(url)
         .await?
         .batch_execute(&format!("CREATE DATABASE {name}"))
         .await?;
-    Ok(format!("{server}/{name}"))
+    Ok(format!("{server}/{name}{options}"))
 }

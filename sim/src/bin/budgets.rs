@@ -8,6 +8,8 @@
 //! `--rounds N` (3); `--postgres URL` for a database instead of a file; `--callers N` of each worker (40), `--calls N` there is
 //! money for (1000), `--kills 0` to let all live; `--memory N` for N thousand-caller
 //! rounds of one process before the others. The first round kills nobody.
+//! `--once 1` lets every caller call once, at a moment drawn from the round's number, and kills in every round while the
+//! first calls are under way: exactly as many are admitted as there is money for, and those of the dead are among them.
 
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -17,9 +19,11 @@ use ossai::{Client, CompletionRequest, Config, ErrorKind};
 use serde_json::{Value, json};
 use sim::arguments::{number, text};
 use sim::books::{Books, Place, fresh};
+use sim::chance::Chance;
 use sim::roads::{self, Failed};
 use sim::tally::check;
 use sim::upstream::Upstream;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
@@ -27,26 +31,45 @@ const WORKERS: usize = 9;
 const MODEL: &str = "openai/gpt-4o-mini";
 /// How long what a dead worker held stays held.
 const LEASE: Duration = Duration::from_secs(15);
+/// Within which those come who call once.
+const ARRIVALS_MS: u64 = 1000;
 
-fn request() -> CompletionRequest {
+/// What the callers of this worker ask.
+fn request(worker: u64) -> CompletionRequest {
     CompletionRequest {
         max_tokens: Some(5),
         temperature: Some(1.0),
-        ..CompletionRequest::new(MODEL, "call-budget")
+        ..CompletionRequest::new(MODEL, format!("call-budget-{worker}"))
     }
 }
 
-/// Calls until the budget has no more.
+/// Calls until the budget has no more, or each caller once.
 async fn work(config: &str) -> Result<(), Failed> {
     let client = Client::new(Config::from_json(&std::fs::read_to_string(config)?)?)?;
+    let mut moments = text("seed").map(|_| Chance::new(number("seed", 0)));
+    let is_once = moments.is_some();
+    let own = number("seed", 0) % WORKERS as u64;
+    if is_once {
+        // All begin together, with the ledger open and the vocabulary read.
+        client.budgets().await?;
+        client.count(&request(0))?;
+        println!("ready");
+        std::io::stdin().read_line(&mut String::new())?;
+    }
     let mut callers = JoinSet::new();
     for _ in 0..number("callers", 40) {
         let client = client.clone();
+        let begins = moments.as_mut().map_or(0, |seed| seed.below(ARRIVALS_MS));
         callers.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(begins)).await;
             loop {
-                match client.complete(request()).await {
+                match client.complete(request(own)).await {
+                    Ok(_) if is_once => return,
                     Ok(_) => {}
                     Err(error) if error.kind() == ErrorKind::BudgetExceeded => {
+                        if is_once {
+                            return;
+                        }
                         // What others hold may come back; what is spent does not.
                         let left = error.fields().budgets.first();
                         if left.is_none_or(|on| on.spent + on.asked > on.limit) {
@@ -66,12 +89,19 @@ async fn work(config: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-fn worker(config: &Path) -> Result<Child, Failed> {
+fn worker(config: &Path, seed: Option<u64>) -> Result<Child, Failed> {
+    let seeded = seed.map(|seed| ["--seed".to_owned(), seed.to_string()]);
+    let (input, output) = match seed {
+        Some(_) => (Stdio::piped(), Stdio::piped()),
+        None => (Stdio::null(), Stdio::inherit()),
+    };
     Ok(Command::new(std::env::current_exe()?)
         .arg("--worker")
         .arg(config)
         .args(["--callers", &number("callers", 40).to_string()])
-        .stdin(Stdio::null())
+        .args(seeded.into_iter().flatten())
+        .stdin(input)
+        .stdout(output)
         .kill_on_drop(true)
         .spawn()?)
 }
@@ -120,9 +150,11 @@ async fn round(n: u64, kills: bool) -> Result<Ran, Failed> {
         }
     };
     let upstream = Upstream::start().await?;
-    upstream.set_delay(Duration::from_millis(20));
+    // The few calls of those who call once must be under way still when a process dies.
+    let once = number("once", 0) > 0;
+    upstream.set_delay(Duration::from_millis(if once { 1500 } else { 20 }));
     let mut config: Value = roads::direct(upstream.address(), 1);
-    let input = roads::client(&config)?.count(&request())?.tokens;
+    let input = roads::client(&config)?.count(&request(0))?.tokens;
     let each = input + 5;
     let limit = each * calls;
     upstream.set_usage(input, 5);
@@ -134,9 +166,19 @@ async fn round(n: u64, kills: bool) -> Result<Ran, Failed> {
     let path = folder.path().join("config.json");
     std::fs::write(&path, config.to_string())?;
     let began = Instant::now();
-    let mut workers = (0..WORKERS)
-        .map(|_| worker(&path))
+    let mut workers = (0..WORKERS as u64)
+        .map(|i| worker(&path, once.then_some(n * WORKERS as u64 + i)))
         .collect::<Result<Vec<_>, Failed>>()?;
+    if once {
+        for worker in &mut workers {
+            let output = worker.stdout.take().ok_or("a worker has no output")?;
+            BufReader::new(output).read_line(&mut String::new()).await?;
+        }
+        // Their inputs end.
+        workers
+            .iter_mut()
+            .for_each(|worker| drop(worker.stdin.take()));
+    }
     let mut ran = Ran {
         n,
         kills,
@@ -152,8 +194,17 @@ async fn round(n: u64, kills: bool) -> Result<Ran, Failed> {
         over_at: began,
         _folder: folder,
     };
+    let mut asked = [None; WORKERS];
+    let mut dead = Vec::new();
     loop {
         tokio::time::sleep(Duration::from_millis(15)).await;
+        let taken = upstream.take();
+        for (own, last) in (0_u64..).zip(&mut asked) {
+            let record = taken.get(&format!("call-budget-{own}"));
+            *last = record
+                .and_then(|record| record.requests.last().copied())
+                .or(*last);
+        }
         let Ok(seen) = ran.place.books().await else {
             // Its tables are being made.
             if began.elapsed() > Duration::from_secs(60) {
@@ -162,9 +213,18 @@ async fn round(n: u64, kills: bool) -> Result<Ran, Failed> {
             continue;
         };
         ran.look(&seen);
-        // A third of them, one after the other, spread over the first half of the budget.
-        if kills && ran.killed < WORKERS / 3 && seen.spent >= limit * (ran.killed as u64 + 1) / 8 {
-            let id = workers[ran.killed]
+        // A third of them, one after the other, spread over the first half of the budget, or over what those who call once hold.
+        let (used, parts) = match once {
+            true => (seen.spent + seen.held, 4),
+            false => (seen.spent, 8),
+        };
+        if kills && ran.killed < WORKERS / 3 && used >= limit * (ran.killed as u64 + 1) / parts {
+            // Of those who call once the one whose call came last: it is under way.
+            let living = (0..WORKERS).filter(|i| !dead.contains(i));
+            let last = living.max_by_key(|i| asked[*i]).filter(|_| once);
+            let victim = last.unwrap_or(ran.killed);
+            dead.push(victim);
+            let id = workers[victim]
                 .id()
                 .ok_or("a worker ended before its time")?;
             Command::new("kill")
@@ -245,6 +305,18 @@ async fn ended(mut ran: Ran) -> Result<bool, Failed> {
             &say("a third of the processes was killed under load"),
         );
         good &= check(end.expired > 0, &say("the dead left holds behind"));
+    }
+    if kills && number("once", 0) > 0 {
+        let callers = number("callers", 40) * WORKERS as u64;
+        let admitted = end.settled + end.expired;
+        good &= check(
+            admitted == calls && took < LEASE,
+            &say(&format!(
+                "of {callers} callers {admitted} are admitted, exactly as many as there is money for, {} of them of the dead",
+                end.expired
+            )),
+        );
+    } else if kills {
         good &= check(
             end.spent <= limit && limit - end.spent < each,
             &say("the living spent what was left to them"),
@@ -266,7 +338,7 @@ async fn in_memory(seed: u64) -> Result<bool, Failed> {
     upstream.set_delay(Duration::from_millis(5));
     let mut config = roads::direct(upstream.address(), 1);
     config["testing"] = json!({"seed": seed});
-    let input = roads::client(&config)?.count(&request())?.tokens;
+    let input = roads::client(&config)?.count(&request(0))?.tokens;
     upstream.set_usage(input, 5);
     let limit = (input + 5) * calls;
     config["budgets"] = json!({"limits": [
@@ -276,7 +348,7 @@ async fn in_memory(seed: u64) -> Result<bool, Failed> {
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
         let client = client.clone();
-        callers.spawn(async move { client.complete(request()).await });
+        callers.spawn(async move { client.complete(request(0)).await });
     }
     let (mut cost, mut admitted, mut refused) = (0, 0, 0);
     for outcome in callers.join_all().await {
@@ -316,7 +388,13 @@ async fn run() -> Result<bool, Failed> {
     }
     let mut over = Vec::new();
     for n in 0..number("rounds", 3) {
-        over.push(round(n, n > 0 && number("kills", 1) > 0).await?);
+        over.push(
+            round(
+                n,
+                (n > 0 || number("once", 0) > 0) && number("kills", 1) > 0,
+            )
+            .await?,
+        );
     }
     for ran in over {
         good &= ended(ran).await?;

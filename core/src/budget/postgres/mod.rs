@@ -22,6 +22,8 @@ use crate::client::{Config, Secret};
 use crate::error::{Error, Result};
 
 const TABLES: &str = include_str!("tables.sql");
+/// Waits for whoever is making tables, outside of a transaction: within one what they made would not be seen.
+const ALONE: &str = "SELECT pg_advisory_lock(7818351104731)";
 /// How long the database may take for a batch.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most ends of one batch that were said before it.
@@ -222,9 +224,16 @@ async fn connect(database: &Database) -> std::result::Result<Open, tokio_postgre
         .await?;
     let made = "SELECT to_regprocedure('ossai_budget_1(text)') IS NOT NULL
         AND to_regprocedure('ossai_budget_reap_1()') IS NOT NULL";
-    // Made by whoever comes first, so that a role that may not make tables can use them.
+    // Made by whoever comes first, so that a role that may not make tables can use them. Who waited for another to make
+    // them leaves them alone: making them again would lock, in another order, what is being written to.
     if !client.query_one(made, &[]).await?.get::<_, bool>(0) {
-        client.batch_execute(TABLES).await?;
+        client.batch_execute(ALONE).await?;
+        if !client.query_one(made, &[]).await?.get::<_, bool>(0) {
+            client.batch_execute(TABLES).await?;
+        }
+        client
+            .batch_execute("SELECT pg_advisory_unlock(7818351104731)")
+            .await?;
     }
     let work = client.prepare("SELECT ossai_budget_1($1)").await?;
     let reap = client.prepare("SELECT ossai_budget_reap_1()").await?;

@@ -1,6 +1,4 @@
--- What a PostgreSQL database keeps of budgets, made once. Writers of a batch lock its accounts in the order of their keys.
-BEGIN;
-SELECT pg_advisory_xact_lock(7818351104731);
+-- What a PostgreSQL database keeps of budgets, made once and in one transaction. Writers of a batch lock its accounts in the order of their keys.
 CREATE TABLE IF NOT EXISTS ossai_budget_accounts (
     account      text COLLATE "C" NOT NULL,
     period       bigint NOT NULL,
@@ -195,4 +193,3 @@ BEGIN
     RETURN coalesce(array_length(dead, 1), 0);
 END
 $reap$;
-COMMIT;
