@@ -259,7 +259,7 @@ func (c *Client) call(ctx context.Context, op string, request func(*encoder), op
 		return e.fault
 	}
 	wait := make(reply, 1)
-	tools := plan.runner(ctx)
+	tools := plan.runner(ctx, c.toolWatch(ctx))
 	if tools != nil {
 		defer tools.end()
 	}

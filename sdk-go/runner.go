@@ -22,6 +22,7 @@ type plan struct {
 // has dropped can be collected.
 type runner struct {
 	*plan
+	watch   ToolWatch
 	context context.Context // the call's, until the call is over
 	end     context.CancelFunc
 
@@ -30,12 +31,12 @@ type runner struct {
 }
 
 // runner is who carries out the tool calls of a call; nil without tools.
-func (p *plan) runner(ctx context.Context) *runner {
+func (p *plan) runner(ctx context.Context, watch ToolWatch) *runner {
 	if p == nil {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return &runner{plan: p, context: ctx, end: cancel}
+	return &runner{plan: p, watch: watch, context: ctx, end: cancel}
 }
 
 // A tended is whoever waits for a call with tools.
@@ -164,7 +165,7 @@ func (r *runner) carryOut(ctx context.Context, asked *question) (any, error) {
 	call.Deadline, _ = ctx.Deadline()
 	ctx = context.WithValue(ctx, toolContextKey{}, call)
 	if asked.Kind != "approval" {
-		return tool.run(ctx, asked.Input)
+		return r.handle(ctx, tool, call)
 	}
 	if r.approve == nil {
 		return nil, errors.New("the call has no approval")
@@ -177,6 +178,17 @@ func (r *runner) carryOut(ctx context.Context, asked *question) (any, error) {
 		return approval.Reason, nil
 	}
 	return approval.Allow, nil
+}
+
+// handle runs a handler, and tells of it.
+func (r *runner) handle(ctx context.Context, tool *RunnableTool, call *ToolContext) (value any, err error) {
+	if r.watch == nil {
+		return tool.run(ctx, call.Input)
+	}
+	ctx, end := r.watch.BeginTool(ctx, *call)
+	err = &panicError{"the handler panicked, or ended its goroutine", nil} // unless it returns
+	defer func() { end(value, err) }()
+	return tool.run(ctx, call.Input)
 }
 
 // failed is a failure as the core takes it.

@@ -175,7 +175,7 @@ func (s *Stream) begin(ctx context.Context, request *CompletionRequest, options 
 	if e.fault != nil {
 		return e.fault
 	}
-	box := &inbox{home: home, arrived: make(chan struct{}, 1), tools: plan.runner(ctx)}
+	box := &inbox{home: home, arrived: make(chan struct{}, 1), tools: plan.runner(ctx, s.client.toolWatch(ctx))}
 	var out native.Bytes
 	call, pending, failure := home.begin("stream", e.buf[:length], given, &out, box.tools.tend(box))
 	if box.tools != nil && !pending {

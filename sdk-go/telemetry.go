@@ -38,6 +38,25 @@ type CallWatch interface {
 	End(CallResult)
 }
 
+// ToolWatch is what a [CallWatch] may be as well: it hears of the call's tool handlers.
+//
+// BeginTool is told before a handler runs, on its goroutine; the context it returns, which must be made of the one it was given,
+// is the handler's. The function it returns is called once, with what the handler returned.
+type ToolWatch interface {
+	BeginTool(ctx context.Context, call ToolContext) (context.Context, func(output any, err error))
+}
+
+type watchKey struct{}
+
+// toolWatch is who hears of the handlers of a call with this context.
+func (c *Client) toolWatch(ctx context.Context) ToolWatch {
+	if c.telemetry == nil || ctx == nil {
+		return nil
+	}
+	watch, _ := ctx.Value(watchKey{}).(ToolWatch)
+	return watch
+}
+
 // CallResult is how a call ended: in an answer, in an error, or, for a stream that was left before its end, in neither.
 type CallResult struct {
 	Completion *Completion
@@ -91,6 +110,9 @@ func (c *Client) watched(ctx context.Context, info CallInfo, model string, optio
 			}
 		})
 		options = append(options[:len(options):len(options)], ours)
+	}
+	if tools, ok := begun.(ToolWatch); ok {
+		ctx = context.WithValue(ctx, watchKey{}, tools)
 	}
 	return ctx, options, &watch{CallWatch: begun}
 }

@@ -8,6 +8,7 @@ package ossaiotel
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -54,6 +55,7 @@ type telemetry struct {
 	duration   metric.Float64Histogram
 	firstChunk metric.Float64Histogram
 	tokens     metric.Int64Histogram
+	tool       metric.Float64Histogram
 	content    bool
 }
 
@@ -81,6 +83,7 @@ func New(options ...Option) ossai.Telemetry {
 		duration:   histogram("gen_ai.client.operation.duration", "How long calls took."),
 		firstChunk: histogram("gen_ai.client.operation.time_to_first_chunk", "How long streams took to begin."),
 		tokens:     used,
+		tool:       histogram("gen_ai.execute_tool.duration", "How long handlers of tools took."),
 		content:    s.content,
 	}
 }
@@ -124,6 +127,39 @@ func (w *watch) Traceparent() string {
 		return ""
 	}
 	return fmt.Sprintf("00-%s-%s-%s", it.TraceID(), it.SpanID(), it.TraceFlags())
+}
+
+// BeginTool tells of a tool's handler, beneath the call's span.
+func (w *watch) BeginTool(ctx context.Context, call ossai.ToolContext) (context.Context, func(any, error)) {
+	labels := []attribute.KeyValue{
+		attribute.String("gen_ai.operation.name", "execute_tool"),
+		attribute.String("gen_ai.tool.name", call.Tool.Name()),
+	}
+	ctx, span := w.tracer.Start(ctx, "execute_tool "+call.Tool.Name(), trace.WithAttributes(labels...), trace.WithAttributes(
+		attribute.String("gen_ai.tool.type", "function"), attribute.String("gen_ai.tool.call.id", call.ToolCallID)))
+	if description := call.Tool.Definition().Description; description != "" {
+		span.SetAttributes(attribute.String("gen_ai.tool.description", description))
+	}
+	if w.content {
+		span.SetAttributes(attribute.String("gen_ai.tool.call.arguments", string(call.Input)))
+	}
+	began := time.Now()
+	return ctx, func(output any, err error) {
+		if err != nil {
+			kind := fmt.Sprintf("%T", err)
+			if known := new(ossai.ToolError); errors.As(err, &known) {
+				kind = known.Type
+			}
+			failed := attribute.String("error.type", kind)
+			labels = append(labels, failed)
+			span.SetAttributes(failed)
+			span.SetStatus(codes.Error, err.Error())
+		} else if text, bad := json.Marshal(output); w.content && bad == nil {
+			span.SetAttributes(attribute.String("gen_ai.tool.call.result", string(text)))
+		}
+		span.End()
+		w.tool.Record(context.WithoutCancel(ctx), time.Since(began).Seconds(), metric.WithAttributes(labels...))
+	}
 }
 
 func (w *watch) End(result ossai.CallResult) {

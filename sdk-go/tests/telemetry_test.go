@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"runtime"
@@ -258,8 +259,47 @@ func TestAToolsHandlerRunsBeneathTheCallsSpan(t *testing.T) {
 		t.Fatal(err)
 	}
 	spans := host.Ended()
-	equal(t, "spans", len(spans), 2)
+	equal(t, "spans", len(spans), 3)
+	equal(t, "name", spans[1].Name(), "execute_tool inner")
 	equal(t, "parent", spans[0].Parent().SpanID(), spans[1].SpanContext().SpanID())
+	equal(t, "its parent", spans[1].Parent().SpanID(), spans[2].SpanContext().SpanID())
+	equal(t, "attributes", fmt.Sprint(told(spans[1].Attributes())), fmt.Sprint(object{
+		"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "inner", "gen_ai.tool.type": "function", "gen_ai.tool.call.id": "1",
+	}))
+}
+
+func TestAHandlerThatFailsIsAnErrorOfItsSpanAndContentIsToldWhenAskedFor(t *testing.T) {
+	calls := []object{
+		{"id": "1", "name": "lookup", "arguments": `{"city":"Oslo"}`},
+		{"id": "2", "name": "broken", "arguments": "{}"},
+		{"id": "3", "name": "panics", "arguments": "{}"},
+	}
+	script, host := upstream(t, nil, object{"body": object{"openai_chat": object{"tool_calls": calls}}}, says("Done.")), newHost(t)
+	type city struct {
+		City string `json:"city"`
+	}
+	lookup := must(ossai.NewTool("lookup", "Looks a city up.", func(_ context.Context, in city) (string, error) { return "fine in " + in.City, nil }))(t)
+	broken := must(ossai.NewTool("broken", "", func(context.Context, struct{}) (string, error) {
+		return "", &ossai.ToolError{Type: "NoSuchTown", Message: "no such town"}
+	}))(t)
+	panics := must(ossai.NewTool("panics", "", func(context.Context, struct{}) (string, error) { panic("no") }))(t)
+	client := open(t, script.settings(), host.telemetry(ossaiotel.WithContent()))
+	if _, err := client.Complete(context.Background(), hello(), ossai.WithTools(lookup, broken, panics)); err != nil {
+		t.Fatal(err)
+	}
+	ended := map[string]object{}
+	for _, span := range host.Ended() {
+		ended[span.Name()] = told(span.Attributes())
+		if span.Name() == "execute_tool broken" || span.Name() == "execute_tool panics" {
+			equal(t, span.Name(), span.Status().Code, codes.Error)
+		}
+	}
+	good := ended["execute_tool lookup"]
+	equal(t, "arguments", good["gen_ai.tool.call.arguments"], any(`{"city":"Oslo"}`))
+	equal(t, "result", good["gen_ai.tool.call.result"], any(`"fine in Oslo"`))
+	equal(t, "description", good["gen_ai.tool.description"], any("Looks a city up."))
+	equal(t, "error", ended["execute_tool broken"]["error.type"], any("NoSuchTown"))
+	equal(t, "panic", ended["execute_tool panics"]["error.type"], any("*ossai.panicError"))
 }
 
 func TestAContextThatEndsIsAnErrorAndAStreamThatIsLeftIsNone(t *testing.T) {

@@ -184,9 +184,55 @@ def test_a_tools_handler_runs_beneath_the_calls_span(host: Host, upstream: Any, 
             client.complete(model=MODEL, messages="Go.", tools=[inner])
     else:
         asyncio.run(awaited())
-    handler, span = host.spans()
-    assert handler.name == "handler"
-    assert handler.parent.span_id == span.context.span_id
+    handler, tool, span = host.spans()
+    assert (handler.name, tool.name, tool.kind) == ("handler", "execute_tool inner", host.trace.SpanKind.INTERNAL)
+    assert handler.parent.span_id == tool.context.span_id
+    assert tool.parent.span_id == span.context.span_id
+    assert dict(tool.attributes) == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "inner",
+        "gen_ai.tool.type": "function",
+        "gen_ai.tool.call.id": "1",
+    }
+    measured = [dict(point.attributes) for name, point in host.points() if name == "gen_ai.execute_tool.duration"]
+    assert measured == [{"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "inner"}]
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waiting", "awaiting"])
+def test_a_handler_that_raises_is_an_error_of_its_span_and_content_is_told_when_asked_for(
+    host: Host, upstream: Any, waits: bool
+) -> None:
+    calls = [
+        {"id": "1", "name": "lookup", "arguments": '{"city": "Oslo"}'},
+        {"id": "2", "name": "broken", "arguments": "{}"},
+    ]
+    script = upstream({"body": {"openai_chat": {"tool_calls": calls}}}, says("Done."))
+
+    @ossai.tool
+    async def lookup(city: str) -> dict[str, str]:
+        """Looks a city up."""
+        return {"weather": f"fine in {city}"}
+
+    @ossai.tool
+    async def broken() -> None:
+        raise KeyError("no such town")
+
+    async def awaited() -> None:
+        async with ossai.AsyncClient(script.config, environment=False, telemetry={"content": True}) as client:
+            await client.complete(model=MODEL, messages="Go.", tools=[lookup, broken])
+
+    if waits:
+        with ossai.Client(script.config, environment=False, telemetry={"content": True}) as client:
+            client.complete(model=MODEL, messages="Go.", tools=[lookup, broken])
+    else:
+        asyncio.run(awaited())
+    told = {span.name: span for span in host.spans()}
+    good, bad = told["execute_tool lookup"], told["execute_tool broken"]
+    assert json.loads(good.attributes["gen_ai.tool.call.arguments"]) == {"city": "Oslo"}
+    assert json.loads(good.attributes["gen_ai.tool.call.result"]) == {"weather": "fine in Oslo"}
+    assert good.attributes["gen_ai.tool.description"] == "Looks a city up."
+    assert bad.attributes["error.type"] == "KeyError"
+    assert bad.status.status_code == host.trace.StatusCode.ERROR
 
 
 def test_a_cancelled_task_is_an_error_of_type_cancelled(host: Host, upstream: Any) -> None:

@@ -140,10 +140,10 @@ export class Client implements AsyncDisposable {
   }
 
   /** An operation that may wait. */
-  async #call<T>(op: string, request: string, given?: (SignalOptions & object) | undefined, plan?: Plan): Promise<T> {
+  async #call<T>(op: string, request: string, given?: (SignalOptions & object) | undefined, plan?: Plan, watch?: Watch): Promise<T> {
     const signal = checked(given?.signal);
     const session = this.#session;
-    const runner = plan && new Runner(session, plan);
+    const runner = plan && new Runner(session, plan, watch);
     const begun = session.begin(op, request, options(given, plan?.document));
     if (typeof begun === "number") {
       return new Promise((resolve, reject) => new Pending(session, begun, resolve as (answer: unknown) => void, reject, signal, runner));
@@ -177,12 +177,12 @@ export class Client implements AsyncDisposable {
   complete(request: CompletionRequest, options?: CallOptions): Promise<Completion> {
     const watch = this.#telemetry?.watch("complete", request);
     if (watch === undefined) return this.#complete(request, options);
-    return this.#watched(watch, options, (given) => this.#complete(request, given));
+    return this.#watched(watch, options, (given) => this.#complete(request, given, watch));
   }
 
-  async #complete(request: CompletionRequest, options?: CallOptions): Promise<Completion> {
+  async #complete(request: CompletionRequest, options?: CallOptions, watch?: Watch): Promise<Completion> {
     const plan = planned(request, options, this.tools);
-    const answer = await this.#call<Completion>("complete", encode("", plan?.request ?? request), options, plan);
+    const answer = await this.#call<Completion>("complete", encode("", plan?.request ?? request), options, plan, watch);
     if (calls.hasSubscribers && answer.attempts !== undefined) calls.publish({ op: "complete", answer });
     return answer;
   }
@@ -194,15 +194,15 @@ export class Client implements AsyncDisposable {
       if (calls.hasSubscribers && answer.attempts !== undefined) calls.publish({ op: "stream", answer });
     }, watch);
     if (watch === undefined) this.#stream(inbox, request, options);
-    else watch.within(() => this.#stream(inbox, request, watch.options(options)));
+    else watch.within(() => this.#stream(inbox, request, watch.options(options), watch));
     return new CompletionStream(inbox);
   }
 
-  #stream(inbox: Inbox, request: CompletionRequest, options: CallOptions | undefined): void {
+  #stream(inbox: Inbox, request: CompletionRequest, options: CallOptions | undefined, watch?: Watch): void {
     try {
       const signal = checked(options?.signal);
       const plan = planned(request, options, this.tools);
-      const runner = plan && new Runner(this.#session, plan);
+      const runner = plan && new Runner(this.#session, plan, watch);
       const settings = encode("options", { ...callOptions(options), credit: CREDIT, ...(plan && { tools: plan.document }) });
       const begun = this.#session.begin("stream", encode("", plan?.request ?? request), settings);
       if (typeof begun === "number") inbox.begun(this.#session, begun, signal, runner);

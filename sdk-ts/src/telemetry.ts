@@ -5,9 +5,11 @@
 
 import type * as Otel from "@opentelemetry/api";
 import { OssaiError } from "./errors.js";
+import { encode } from "./json.js";
 import { VERSION } from "./native.js";
 import { contentOf, messagesOf } from "./telemetry-content.js";
 import type { CallOptions } from "./options.js";
+import type { ToolContext } from "./tools.js";
 import type { Completion, CompletionRequest, EmbeddingRequest, EmbeddingResponse } from "./types.js";
 
 /** Where OpenTelemetry's API keeps what a program has registered, whichever copy of it the program has. */
@@ -25,6 +27,7 @@ interface Instruments {
   duration: Otel.Histogram;
   firstChunk: Otel.Histogram;
   tokens: Otel.Histogram;
+  tool: Otel.Histogram;
 }
 
 let loaded: typeof Otel | null | undefined;
@@ -55,6 +58,7 @@ function measuring(otel: typeof Otel): Instruments {
     duration: histogram("gen_ai.client.operation.duration", "s", SECONDS, "How long calls took."),
     firstChunk: histogram("gen_ai.client.operation.time_to_first_chunk", "s", SECONDS, "How long streams took to begin."),
     tokens: histogram("gen_ai.client.token.usage", "{token}", TOKENS, "Tokens that calls used."),
+    tool: histogram("gen_ai.execute_tool.duration", "s", SECONDS, "How long handlers of tools took."),
   };
   return instruments;
 }
@@ -135,6 +139,30 @@ export class Watch {
   /** Runs something with the span as the one that is active: tool handlers begin beneath it. */
   within<T>(run: () => T): T {
     return this.otel.context.with(this.context, run);
+  }
+
+  /** Tells of a tool's handler while it runs, beneath the call's span. */
+  async tool(context: ToolContext, run: () => Promise<unknown>): Promise<unknown> {
+    const labels: Attributes = { "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": context.name };
+    const attributes: Attributes = { ...labels, "gen_ai.tool.type": "function", "gen_ai.tool.call.id": context.toolCallId };
+    if (context.tool.description !== undefined) attributes["gen_ai.tool.description"] = context.tool.description;
+    if (this.content) attributes["gen_ai.tool.call.arguments"] = JSON.stringify(context.input);
+    const settings = { kind: this.otel.SpanKind.INTERNAL, attributes };
+    const span = this.otel.trace.getTracer("ossai", VERSION).startSpan(`execute_tool ${context.name}`, settings, this.context);
+    const began = performance.now();
+    try {
+      const value = await this.otel.context.with(this.otel.trace.setSpan(this.context, span), run);
+      if (this.content && span.isRecording()) span.setAttribute("gen_ai.tool.call.result", encode("result", value ?? null));
+      return value;
+    } catch (error) {
+      labels["error.type"] = error instanceof Error ? error.name : typeof error;
+      span.setAttribute("error.type", labels["error.type"]);
+      span.setStatus({ code: this.otel.SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) });
+      throw error;
+    } finally {
+      span.end();
+      measuring(this.otel).tool.record((performance.now() - began) / 1000, labels);
+    }
   }
 
   done(answer: Answer): void {

@@ -12,6 +12,7 @@ import { encode, invalid } from "./json.js";
 import type { Session } from "./native.js";
 import type { LoopOptions } from "./options.js";
 import { milliseconds } from "./settings.js";
+import type { Watch } from "./telemetry.js";
 import type { AnyTool, CompletionRequest, FunctionTool, Tool } from "./types.js";
 
 /** A schema of any library that speaks Standard Schema (zod, valibot, arktype …), where it gives a JSON Schema of itself. */
@@ -318,6 +319,7 @@ export class Runner implements Server {
   constructor(
     readonly session: Session,
     readonly plan: Plan,
+    readonly watch: Watch | undefined,
   ) {}
 
   begun(call: number): void {
@@ -370,7 +372,9 @@ export class Runner implements Server {
         signal,
         deadline: performance.now() + question.timeout_ms,
       };
-      const value: unknown = await (question.kind === "approval" ? this.plan.approve?.(context) : one.run(context));
+      const { watch } = this;
+      const run = (): Promise<unknown> => (watch === undefined ? one.run(context) : watch.tool(context, () => one.run(context)));
+      const value: unknown = await (question.kind === "approval" ? this.plan.approve?.(context) : run());
       return encode("result", { ok: value ?? null });
     } catch (error) {
       if (!(error instanceof InvalidInput)) this.#thrown.set(question.tool_call_id, error);

@@ -99,9 +99,46 @@ test("a tool's handler runs beneath the call's span", async (t) => {
   const script = await upstream([{ body: { openai_chat: { tool_calls: [{ id: "1", name: "inner", arguments: "{}" }] } } }, says("Done.")]);
   const inner = tool({ name: "inner", handler: async () => trace.getTracer("test").startSpan("handler").end() });
   await open(t, script.settings).complete({ ...ask("Go."), tools: [inner] });
-  const [handler, call] = spans.getFinishedSpans();
-  assert.equal(handler.name, "handler");
-  assert.equal(handler.parentSpanContext.spanId, call.spanContext().spanId);
+  const [handler, run, call] = spans.getFinishedSpans();
+  assert.deepEqual([handler.name, run.name, run.kind], ["handler", "execute_tool inner", 0]);
+  assert.equal(handler.parentSpanContext.spanId, run.spanContext().spanId);
+  assert.equal(run.parentSpanContext.spanId, call.spanContext().spanId);
+  assert.deepEqual(run.attributes, {
+    "gen_ai.operation.name": "execute_tool",
+    "gen_ai.tool.name": "inner",
+    "gen_ai.tool.type": "function",
+    "gen_ai.tool.call.id": "1",
+  });
+  const measured = (await points()).filter(({ name }) => name === "gen_ai.execute_tool.duration");
+  assert.deepEqual(measured.map(({ point }) => point.attributes), [{ "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "inner" }]);
+});
+
+test("a handler that throws is an error of its span; arguments and result are told when they are asked for", async (t) => {
+  const calls = [
+    { id: "1", name: "lookup", arguments: '{"city":"Oslo"}' },
+    { id: "2", name: "broken", arguments: "{}" },
+  ];
+  const script = await upstream([{ body: { openai_chat: { tool_calls: calls } } }, says("Done.")]);
+  const lookup = tool({
+    name: "lookup",
+    description: "Looks a city up.",
+    input: { type: "object", properties: { city: { type: "string" } } },
+    handler: async ({ city }) => ({ weather: `fine in ${city}` }),
+  });
+  const broken = tool({
+    name: "broken",
+    handler: () => {
+      throw new RangeError("no such town");
+    },
+  });
+  await open(t, { ...script.settings, telemetry: { content: true } }).complete({ ...ask("Go."), tools: [lookup, broken] });
+  const told = Object.fromEntries(spans.getFinishedSpans().map((span) => [span.name, span]));
+  const { attributes } = told["execute_tool lookup"];
+  assert.deepEqual(JSON.parse(attributes["gen_ai.tool.call.arguments"]), { city: "Oslo" });
+  assert.deepEqual(JSON.parse(attributes["gen_ai.tool.call.result"]), { weather: "fine in Oslo" });
+  assert.equal(attributes["gen_ai.tool.description"], "Looks a city up.");
+  assert.equal(told["execute_tool broken"].attributes["error.type"], "RangeError");
+  assert.equal(told["execute_tool broken"].status.code, 2);
 });
 
 test("an abort is an error of type cancelled; a stream that is left early is none", async (t) => {

@@ -90,7 +90,7 @@ class AsyncClient(Base):
             return await self._call("complete", *arguments(request, keywords))
         self._home = home = here(self._home)
         session = self._session
-        runner = Runner(session, plan)
+        runner = Runner(session, plan, self._telling)
         answer = session.begin("complete", *arguments(request, keywords), home.queue, plan.document)
         if type(answer) is not int:
             return answer
@@ -123,7 +123,7 @@ class AsyncClient(Base):
 
             request, keywords, plan = planned(request, keywords)
             if plan is not None:
-                runner = Runner(session, plan)
+                runner = Runner(session, plan, self._telling)
                 begun = session.begin("stream", *arguments(request, keywords), home.queue, plan.document)
                 return AsyncStream(home, session, begun, runner)
         return AsyncStream(home, session, session.begin("stream", *arguments(request, keywords), home.queue))

@@ -159,6 +159,11 @@ class Base:
                 self._native.close()
         return self._native
 
+    @property
+    def _telling(self) -> Telemetry | None:
+        """Who is told of calls; None as `_watch` is."""
+        return self._telemetry if "opentelemetry.trace" in sys.modules and self._content is not None else None
+
     def _watch(self, op: str, request: Any, keywords: Any) -> Watch | None:
         """Begins to tell a call to the program's OpenTelemetry; None when the program has none, or wants it not to."""
         if "opentelemetry.trace" not in sys.modules or self._content is None:

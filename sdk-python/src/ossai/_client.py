@@ -68,7 +68,7 @@ class Client(Base):
         if may_have_tools(request, keywords):
             from ._waiting import complete
 
-            answer = complete(self._session, request, keywords)
+            answer = complete(self._session, request, keywords, self._telling)
         else:
             answer = self._session.call("complete", *arguments(request, keywords))
         if answer.attempts:
@@ -89,7 +89,7 @@ class Client(Base):
         if may_have_tools(request, keywords):
             from ._waiting import stream
 
-            return stream(self._session, request, keywords)
+            return stream(self._session, request, keywords, self._telling)
         return Stream(self._session.stream(*arguments(request, keywords)))
 
     def embed(self, request: EmbeddingRequest | None = None, /, **keywords: Unpack[EmbeddingKeywords]) -> EmbeddingResponse:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import context, metrics, trace
@@ -17,6 +18,8 @@ from ._native import __version__ as VERSION
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from ._tools import ToolContext
 
 __all__ = ["Telemetry", "Watch"]
 
@@ -59,6 +62,7 @@ class _Instruments:
             "gen_ai.client.operation.time_to_first_chunk", "s", _SECONDS, "How long streams took to begin."
         )
         self.tokens = histogram("gen_ai.client.token.usage", "{token}", _TOKENS, "Tokens that calls used.")
+        self.tool = histogram("gen_ai.execute_tool.duration", "s", _SECONDS, "How long handlers of tools took.")
 
 
 _instruments: _Instruments | None = None
@@ -266,6 +270,38 @@ class Telemetry:
             if traceparent is not None:
                 keywords["traceparent"] = traceparent
         return watch
+
+    @contextmanager
+    def tool(self, asked: ToolContext) -> Iterator[Callable[[Any], None]]:
+        """Tells of a handler while it runs, beneath the active span; what it returned is given to what this yields."""
+        labels: dict[str, Any] = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": asked.name}
+        attributes = {**labels, "gen_ai.tool.type": "function", "gen_ai.tool.call.id": asked.tool_call_id}
+        if asked.tool.description:
+            attributes["gen_ai.tool.description"] = asked.tool.description
+        if self._content:
+            attributes["gen_ai.tool.call.arguments"] = json.dumps(asked.input)
+        title = f"execute_tool {asked.name}"
+        span = trace.get_tracer("ossai", VERSION).start_span(title, kind=trace.SpanKind.INTERNAL, attributes=attributes)
+        token = context.attach(trace.set_span_in_context(span))
+        began = time.perf_counter()
+
+        def returned(value: Any) -> None:
+            if self._content and span.is_recording():
+                from ._schema import to_json
+
+                span.set_attribute("gen_ai.tool.call.result", to_json(value))
+
+        try:
+            yield returned
+        except BaseException as error:
+            labels["error.type"] = type(error).__name__
+            span.set_attribute("error.type", labels["error.type"])
+            span.set_status(trace.StatusCode.ERROR, str(error))
+            raise
+        finally:
+            context.detach(token)
+            span.end()
+            _measuring().tool.record(time.perf_counter() - began, labels)
 
     def _vendor(self, provider: str) -> str:
         vendor = self._vendors.get(provider)

@@ -12,6 +12,7 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, overload
 
 from . import _native
@@ -20,6 +21,7 @@ from ._errors import CallbackError, OssaiError
 
 if TYPE_CHECKING:
     from ._home import Home
+    from ._telemetry import Telemetry
 
 __all__ = ["Approve", "Plan", "RunnableTool", "Runner", "ToolContext", "definitions", "planned", "tool"]
 
@@ -325,9 +327,10 @@ def planned(request: Any, keywords: Any) -> tuple[Any, Any, Plan | None]:
 class Runner:
     """Carries out the tool calls of one call."""
 
-    def __init__(self, session: _native.Session, plan: Plan) -> None:
+    def __init__(self, session: _native.Session, plan: Plan, telemetry: Telemetry | None = None) -> None:
         self._session = session
         self._plan = plan
+        self._telemetry = telemetry
         self._context = contextvars.copy_context()
         self._under: dict[int, ToolContext] = {}
         self._raised: dict[str, BaseException] = {}
@@ -383,19 +386,31 @@ class Runner:
 
     async def _awaited(self, call: int, work: Callable[[ToolContext], Any], context: ToolContext) -> None:
         try:
-            value = work(context)
-            self._answer(call, await value if inspect.isawaitable(value) else value)
+            with self._told(work, context) as returned:
+                value = work(context)
+                if inspect.isawaitable(value):
+                    value = await value
+                returned(value)
+            self._answer(call, value)
         except Exception as error:
             self._fail(call, context, error)
 
     def _in_thread(self, call: int, work: Callable[[ToolContext], Any], context: ToolContext, home: Home | None) -> None:
         try:
-            value = work(context)
-            if inspect.isawaitable(value):
-                value = _run(value, context) if home is None else home.run(value)
+            with self._told(work, context) as returned:
+                value = work(context)
+                if inspect.isawaitable(value):
+                    value = _run(value, context) if home is None else home.run(value)
+                returned(value)
             self._answer(call, value)
         except BaseException as error:  # a thread of ours has nobody to raise to
             self._fail(call, context, error)
+
+    def _told(self, work: Callable[[ToolContext], Any], context: ToolContext) -> AbstractContextManager[Callable[[Any], Any]]:
+        """Around a handler: the program's OpenTelemetry is told of it, where it has one. Of an approval it is not."""
+        if self._telemetry is None or work != self._handler:
+            return nullcontext(_nobody)
+        return self._telemetry.tool(context)
 
     def _answer(self, call: int, value: Any) -> None:
         from ._schema import to_json
@@ -426,6 +441,10 @@ class Runner:
 
 class _InvalidInput(Exception):
     pass
+
+
+def _nobody(value: Any) -> None:
+    """Nobody is told of what a handler returned."""
 
 
 def _is_async(function: Any) -> bool:

@@ -15,6 +15,7 @@ from ._tools import Plan, Runner, planned
 
 if TYPE_CHECKING:
     from ._native import StreamEvent
+    from ._telemetry import Telemetry
 
 __all__ = ["Waiting", "complete", "stream"]
 
@@ -23,30 +24,32 @@ _SIGNALS = 0.05
 _SLICE = 60.0
 
 
-def complete(session: _native.Session, request: Any, keywords: Any) -> Any:
+def complete(session: _native.Session, request: Any, keywords: Any, telemetry: Telemetry | None) -> Any:
     """A completion that may have tools, and its answer."""
     request, keywords, plan = planned(request, keywords)
     if plan is None:
         return session.call("complete", *arguments(request, keywords))
-    waiting = Waiting(session, "complete", *arguments(request, keywords), plan)
+    waiting = Waiting(session, "complete", *arguments(request, keywords), plan, telemetry)
     return waiting.answer()
 
 
-def stream(session: _native.Session, request: Any, keywords: Any) -> Stream:
+def stream(session: _native.Session, request: Any, keywords: Any, telemetry: Telemetry | None) -> Stream:
     """A stream that may have tools."""
     request, keywords, plan = planned(request, keywords)
     if plan is None:
         return Stream(session.stream(*arguments(request, keywords)))
-    return Stream(Waiting(session, "stream", *arguments(request, keywords), plan))
+    return Stream(Waiting(session, "stream", *arguments(request, keywords), plan, telemetry))
 
 
 class Waiting(Iterator["StreamEvent"]):
     """What has come for one call with tools, and the thread that waits for it."""
 
-    def __init__(self, session: _native.Session, op: str, request: Any, options: Any, plan: Plan) -> None:
+    def __init__(
+        self, session: _native.Session, op: str, request: Any, options: Any, plan: Plan, telemetry: Telemetry | None
+    ) -> None:
         self._session = session
         self._queue = _native.LoopQueue(False)
-        self._runner = Runner(session, plan)
+        self._runner = Runner(session, plan, telemetry)
         self._ready: deque[Any] = deque()
         self._error: BaseException | None = None
         self._taken = 0
