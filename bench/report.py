@@ -8,10 +8,10 @@ here fails a build: a slow moment of a shared machine is no fault of the code.
 """
 import collections, datetime, json, pathlib, platform, re, statistics, subprocess, sys
 
-KEYS = ["measure", "client", "threads", "at", "bytes", "encoding", "file", "state", "kind"]
+KEYS = ["measure", "client", "threads", "at", "bytes", "room", "encoding", "file", "state", "kind"]
 # Plain measures that vary with the run and are not part of what was asked for.
-FIGURES = ["cpu_us", "per_s", "p50_us", "p95_us", "join_us", "wall_us", "wall_ms", "upstream", "client_ms", "first_answer_ms", "resident_mb", "mb_s", "us",
-           "again_us", "us_10k", "us_100k", "ratio", "load_ms", "tokens"]
+FIGURES = ["cpu_us", "per_s", "p50_us", "p95_us", "p99_us", "join_us", "wall_us", "wall_ms", "upstream", "client_ms", "first_answer_ms", "resident_mb", "mb_s", "us",
+           "again_us", "us_10k", "us_100k", "ratio", "load_ms", "tokens", "share", "best", "calls", "distinct", "held_mb", "all_mb", "before_mb", "first_mb", "kb_each"]
 
 
 def versions(root):
@@ -76,6 +76,14 @@ class Results:
         ratios = [a["reps"][rep][figure] / b["reps"][rep][figure] for rep in a["reps"] if rep in b["reps"] and b["reps"][rep].get(figure)
                   and figure in a["reps"][rep]]
         return (statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
+
+    def added(self, figure, ours, theirs):
+        """Ours less theirs within each repetition: median, least, greatest."""
+        a, b = self.find(**ours), self.find(**theirs)
+        if not a or not b:
+            return None
+        more = [a["reps"][rep][figure] - b["reps"][rep][figure] for rep in a["reps"] if figure in a["reps"][rep] and figure in b["reps"].get(rep, {})]
+        return (statistics.median(more), min(more), max(more)) if more else None
 
 
 def number(value):
@@ -234,6 +242,50 @@ def go_goals(r, table):
         table.row(f"hit, {size:,} B request", f"{number(hit)} µs", "", goal, hit <= 3 if goal and hit is not None else None)
 
 
+def remembered_goals(r, table):
+    def percent(share):
+        return "–" if share is None else f"{share:.1%}"
+    table.section("Hits by tier, one at a time, answer of 10 kB (each in its own process, nothing in the tiers above)")
+    for tier, goal in (("memory", 1), ("redis", 10), ("disk", 100)):
+        key = {"measure": "tier", "client": f"ossai-{tier}"}
+        p50, p95, p99, cpu = (r.value(figure, **key) for figure in ("p50_us", "p95_us", "p99_us", "cpu_us"))
+        table.row(tier, f"p50 {number(p50)}, p95 {number(p95)}, p99 {number(p99)} ({number(cpu)}) µs", "", f"p95 <= {goal} ms", None if p95 is None else p95 <= goal * 1e3)
+    table.section("What is not asked twice")
+    for room, goal in ((100, True), (20, True), (10, False)):
+        share, best = (r.value(figure, measure="zipf", room=room) for figure in ("share", "best"))
+        name = "the usual memory" if room == 100 else f"a memory for {room} % of the answers"
+        table.row(f"warm, {number(r.value('calls', measure='zipf', room=room))} calls on 10,000 questions (Zipf, exponent 1), {name}",
+                  f"{number(r.value('upstream', measure='zipf', room=room))} upstream calls", f"{percent(share)} hits; at best {percent(best)}",
+                  "> 70 % hits" if goal else None, share > 0.7 if goal and share is not None else None)
+    share = r.value("share", measure="duplicates")
+    if share is not None:
+        at = r.find(measure="duplicates")["at"]
+        table.row(f"shared calls alone, {at} callers, 100 questions (Zipf), upstream 50 ms: {number(r.value('calls', measure='duplicates'))} calls",
+                  f"{number(r.value('upstream', measure='duplicates'))} upstream calls", percent(share) + " of duplicates", "> 60 % removed", share > 0.6)
+    for at in (1, 4, 16, 64):
+        share = r.value("share", measure="gather", at=at)
+        table.row(f"gathered embeddings, {at} callers, upstream 50 ms: {number(r.value('calls', measure='gather', at=at))} calls",
+                  f"{number(r.value('upstream', measure='gather', at=at))} upstream calls", percent(share) + " of calls", "> 50 % saved" if at >= 16 else None,
+                  share > 0.5 if at >= 16 and share is not None else None)
+    table.section("Budgets in memory: three accounts a call, CPU per call with them less CPU without")
+    for at in (1, 64, 1_000):
+        a, b = ({"measure": "calls", "client": client, "at": at, "threads": 1} for client in ("ossai-budget", "ossai-no-budget"))
+        added = r.added("cpu_us", a, b)
+        shown = "–" if added is None else f"+{added[0]:.1f} µs ({added[1]:.1f}–{added[2]:.1f})"
+        table.row(f"{at:,} at once", f"{number(r.value('cpu_us', **a))} / {number(r.value('cpu_us', **b))} µs", shown, "< 20 µs", None if added is None else added[0] < 20)
+    table.section("Tenants at once, each with a budget on one ledger: resident memory before, after a call of each, after three")
+    for client, at, name in (("ossai-turns", 10_000, "64 clients kept, as an orchestrator does"), ("ossai-users", 10_000, "users of one client"),
+                             ("ossai-clients", 1_000, "a client each, with its connection")):
+        many = {"measure": "tenants", "client": client, "at": at}
+        before, first, last, each = (r.value(figure, **many) for figure in ("before_mb", "first_mb", "resident_mb", "kb_each"))
+        table.row(f"{at:,}, {name}", f"{number(before)}, {number(first)}, {number(last)} MB; {number(each)} kB each", "" if last is None else f"{last / first:.2f}x",
+                  "flat (<= 1.1x)", None if last is None else last <= 1.1 * first)
+    few, many = ({"measure": "tenants", "client": "ossai-users", "at": at} for at in (100, 10_000))
+    ratio = r.ratio("cpu_us", many, few)
+    table.row("CPU per call, 10,000 users over 100", f"{number(r.value('cpu_us', **many))} / {number(r.value('cpu_us', **few))} µs", spread(ratio), "constant (<= 1.25x)",
+              at_most(ratio, 1.25))
+
+
 def token_goals(r, table):
     encodings = sorted({entry["encoding"] for entry in r.entries if "encoding" in entry}, reverse=True)
     for encoding in encodings:
@@ -283,9 +335,9 @@ def main():
     print(f"{document['date']}, {document['machine']['cpu']}, {document['machine']['cores']} cores")
     print(", ".join(f"{name} {version}" for name, version in document["versions"].items() if version))
     table, results = Table(), Results(document["results"])
-    client_goals(results, table)
-    go_goals(results, table)
-    token_goals(results, table)
+    for client, goals in (("reqwest", client_goals), ("go-http", go_goals), ("ossai-memory", remembered_goals), ("tiktoken", token_goals)):
+        if results.find(client=client):
+            goals(results, table)
     table.show()
     for entry in document["results"]:
         for failure in entry.get("failed", []):

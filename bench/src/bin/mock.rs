@@ -4,7 +4,9 @@
 //! part of the path chooses how it answers, so that no body has to be read:
 //!
 //! - `/v1/…` an answer of about 900 bytes at once; `/kb/v1/…` one with 1,000 bytes of text
+//! - `/tenkb/v1/…` one with 10,000 bytes of text, every word drawn anew
 //! - `/slow/v1/…` the same as `/v1`, 50 ms later
+//! - `/embed/v1/…` a short vector for each input, 50 ms later; of this body the inputs are counted
 //! - `/burst/v1/…` a stream of 2,000 one-token events, as fast as they go
 //! - `/paced/v1/…` a stream of 1,000 one-token events, one per millisecond
 //! - `GET /count` the calls answered since it was last asked
@@ -25,6 +27,7 @@ const MAX_HEAD: usize = 64 * 1024;
 struct Answers {
     call: Vec<u8>,
     kilobyte: Vec<u8>,
+    ten_kilobytes: Vec<u8>,
     stream_head: Vec<u8>,
     event: Vec<u8>,
     stream_end: Vec<u8>,
@@ -55,6 +58,73 @@ fn text(bytes: usize) -> String {
         .cycle()
         .take(bytes)
         .collect()
+}
+
+/// Text that compresses as prose does: words drawn by a linear congruential generator (Knuth's MMIX constants).
+fn drawn(bytes: usize) -> String {
+    const WORDS: [&str; 32] = [
+        "the",
+        "of",
+        "scatter",
+        "light",
+        "and",
+        "evening",
+        "wave",
+        "longer",
+        "path",
+        "air",
+        "to",
+        "a",
+        "red",
+        "observer",
+        "molecule",
+        "in",
+        "short",
+        "is",
+        "blue",
+        "horizon",
+        "because",
+        "more",
+        "than",
+        "passes",
+        "through",
+        "sun",
+        "which",
+        "when",
+        "atmosphere",
+        "each",
+        "almost",
+        "seen",
+    ];
+    let (mut text, mut state) = (String::new(), 1_u64);
+    while text.len() < bytes {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let at = usize::try_from(state >> 59).unwrap_or_default();
+        text.push_str(WORDS.get(at).copied().unwrap_or_default());
+        text.push(' ');
+    }
+    text.truncate(bytes);
+    text
+}
+
+/// As many vectors as the body has inputs.
+fn embeddings(body: &[u8]) -> Vec<u8> {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let inputs = body["input"].as_array().map_or(1, Vec::len);
+    let data: Vec<_> = (0..inputs)
+        .map(|index| serde_json::json!({"object": "embedding", "index": index, "embedding": [0.5, 0.25, 0.125]}))
+        .collect();
+    let body =
+        serde_json::json!({"object": "list", "data": data, "model": "text-embedding-3-small",
+        "usage": {"prompt_tokens": inputs, "total_tokens": inputs}})
+        .to_string();
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 fn chunk(data: &str) -> Vec<u8> {
@@ -96,6 +166,7 @@ impl Answers {
         Self {
             call: completion(&text(220)),
             kilobyte: completion(&text(1_000)),
+            ten_kilobytes: completion(&drawn(10_000)),
             stream_head,
             event,
             stream_end,
@@ -165,6 +236,8 @@ async fn serve(
             b"/burst/",
             b"/paced/",
             b"/count",
+            b"/tenkb/",
+            b"/embed/",
         ]
         .iter()
         .position(|prefix| path.starts_with(prefix));
@@ -176,13 +249,23 @@ async fn serve(
         // The body is read to its end and forgotten; what follows it is the next request.
         let mut left = length.saturating_sub(filled - head_end);
         let consumed = (head_end + length).min(filled);
+        let mut body = Vec::new();
+        let is_read = kind == Some(7);
+        if is_read {
+            body.extend_from_slice(&buffer[head_end..consumed]);
+        }
         buffer.copy_within(consumed..filled, 0);
         filled -= consumed;
         while left > 0 {
             let room = left.min(buffer.len());
             match socket.read(&mut buffer[..room]).await? {
                 0 => return Ok(()),
-                n => left -= n,
+                n => {
+                    left -= n;
+                    if is_read {
+                        body.extend_from_slice(&buffer[..n]);
+                    }
+                }
             }
         }
         if kind != Some(5) {
@@ -204,6 +287,11 @@ async fn serve(
                     body.len()
                 );
                 socket.write_all(answer.as_bytes()).await?;
+            }
+            Some(6) => socket.write_all(&answers.ten_kilobytes).await?,
+            Some(7) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                socket.write_all(&embeddings(&body)).await?;
             }
             _ => {
                 let refusal = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";

@@ -7,7 +7,9 @@ mod ours;
 #[cfg(feature = "peers")]
 mod peers;
 mod plain;
+mod tiers;
 mod work;
+mod workload;
 
 use std::error::Error;
 use std::future::Future;
@@ -19,6 +21,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 type Outcome<T> = Result<T, Failure>;
 
 const USAGE: &str = "clients MEASURE CLIENT [--url http://HOST:PORT] [--threads N] [--at N] [--seconds S] [--bytes N]
+        [--redis redis://HOST:PORT] [--folder DIR] [--room N]
 
 MEASURE  calls      CPU and throughput with --at calls at once, for --seconds, prompts of --bytes
          sizes      CPU and time per call for a prompt of --bytes, one at a time
@@ -28,9 +31,14 @@ MEASURE  calls      CPU and throughput with --at calls at once, for --seconds, p
          startup    making a client, and its first answer
          hit        look-ups in the memory cache, request of --bytes, answer of 1 kB
          join       (ossai) --at waiters on one flight
+         tier       (ossai-memory, ossai-redis, ossai-disk) hits of that tier, one at a time, answer of 10 kB
+         zipf       (ossai) questions as they are asked again, --at callers: hit rate of a memory with room for --room percent of the answers
+         duplicates (ossai) the same at an upstream that takes 50 ms, without a cache: how many a shared call saves
+         gather     (ossai) embeddings, --at callers, an upstream that takes 50 ms: how many requests gathering saves
+         tenants    (ossai-turns, ossai-clients, ossai-users) --at tenants with a budget each: resident memory
          count      --at calls one after another and no clock read: for counting instructions
          count-stream, count-hit  the same with streams of 2,000 events, and with cache hits
-CLIENT   hyper reqwest ossai ossai-store async-openai liter-llm; for `hit` ossai ossai-lookup liter-llm
+CLIENT   hyper reqwest ossai ossai-store ossai-budget ossai-no-budget async-openai liter-llm; for `hit` ossai ossai-lookup liter-llm
 --threads 1 is a runtime on one thread, absent is Tokio's default";
 
 /// What a client can be asked to do.
@@ -48,6 +56,9 @@ pub(crate) struct Plan {
     at: usize,
     seconds: f64,
     bytes: usize,
+    room: u64,
+    redis: Option<String>,
+    folder: Option<String>,
     started: Instant,
 }
 
@@ -62,6 +73,9 @@ fn plan(args: &[String], started: Instant) -> Outcome<(String, Option<usize>, Pl
         at: 1,
         seconds: 1.0,
         bytes: 330,
+        room: 100,
+        redis: None,
+        folder: None,
         started,
     };
     for pair in options.chunks(2) {
@@ -73,6 +87,9 @@ fn plan(args: &[String], started: Instant) -> Outcome<(String, Option<usize>, Pl
             "--threads" => threads = Some(value.parse()?),
             "--at" => plan.at = value.parse()?,
             "--seconds" => plan.seconds = value.parse()?,
+            "--room" => plan.room = value.parse()?,
+            "--redis" => plan.redis = Some(value.clone()),
+            "--folder" => plan.folder = Some(value.clone()),
             "--bytes" => plan.bytes = value.parse()?,
             _ => return Err(USAGE.into()),
         }
@@ -86,7 +103,9 @@ impl Plan {
         let kind = match self.measure.as_str() {
             "burst" | "count-stream" => "/burst",
             "paced" => "/paced",
-            "identical" | "join" => "/slow",
+            "identical" | "join" | "duplicates" => "/slow",
+            "gather" => "/embed",
+            "tier" => "/tenkb",
             "hit" | "count-hit" => "/kb",
             _ => "",
         };
@@ -119,9 +138,16 @@ async fn measure(client: &str, plan: &Plan) -> Outcome<Value> {
         ("hit", "liter-llm") => peers::hit(&base, plan.bytes).await,
         ("count-hit", "ossai") => ours::count_hits(plan).await,
         ("join", "ossai") => ours::join(plan).await,
+        ("tier", tier) => tiers::hits(tier, plan).await,
+        ("zipf", "ossai") => workload::zipf(plan).await,
+        ("duplicates", "ossai") => workload::duplicates(plan).await,
+        ("gather", "ossai") => workload::gather(plan).await,
+        ("tenants", kind) => workload::tenants(kind, plan).await,
         (_, "hyper") => plan.run(plain::Hyper::new(&base)).await,
         (_, "reqwest") => plan.run(plain::Reqwest::new(&base)).await,
         (_, "ossai") => plan.run(ours::Ossai::new(&base, false)).await,
+        (_, "ossai-budget") => plan.run(ours::Ossai::budgeted(&base, true)).await,
+        (_, "ossai-no-budget") => plan.run(ours::Ossai::budgeted(&base, false)).await,
         (_, "ossai-store") => plan.run(ours::Ossai::new(&base, true)).await,
         #[cfg(feature = "peers")]
         (_, "async-openai") => plan.run(peers::AsyncOpenai::new(&base)).await,

@@ -12,7 +12,7 @@ use crate::meter::{Span, quantile, resident_mb};
 use crate::work::{prompt, upstream_calls};
 use crate::{Outcome, Plan, Target};
 
-const MODEL: &str = "openai/gpt-4o-mini";
+pub(crate) const MODEL: &str = "openai/gpt-4o-mini";
 
 #[derive(Clone)]
 pub(crate) struct Ossai {
@@ -34,6 +34,33 @@ impl Ossai {
         config.cache.store = Store::All;
         Ok(Self {
             client: ossai::Client::new(config)?,
+        })
+    }
+}
+
+/// A configuration with the one provider at `base`, and what else it is to have.
+pub(crate) fn config(base: &str, more: Value) -> Outcome<Config> {
+    let mut config = json!({"providers": {"openai": {"base_url": base, "api_key": "sk-bench"}}});
+    if let (Some(config), Value::Object(more)) = (config.as_object_mut(), more) {
+        config.extend(more);
+    }
+    Ok(Config::from_json(&config.to_string())?)
+}
+
+impl Ossai {
+    /// As [`Ossai::new`] without the cache, with three budgets that every call counts against, or with none.
+    pub(crate) fn budgeted(base: &str, is_budgeted: bool) -> Outcome<Self> {
+        let most = 1_000_000_000_000_000_u64;
+        let limits = json!([
+            {"window": "day", "nano_usd": most, "tokens": most},
+            {"window": "month", "nano_usd": most, "tokens": most},
+            {"scope": "model", "window": "hour", "tokens": most},
+        ]);
+        let limits = if is_budgeted { limits } else { json!([]) };
+        let more =
+            json!({"coalesce": "all", "cache": {"enabled": false}, "budgets": {"limits": limits}});
+        Ok(Self {
+            client: ossai::Client::new(config(base, more)?)?,
         })
     }
 }
