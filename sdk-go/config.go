@@ -32,6 +32,8 @@ type Config struct {
 	Pacing Pacing `json:"pacing"`
 	// Gather is whether embeddings asked for at the same time go out as one request.
 	Gather Gather `json:"gather"`
+	// Batch is how calls that are not urgent go through the vendors' batch APIs.
+	Batch Batch `json:"batch"`
 	// Breaker is when an upstream that keeps failing is left alone.
 	Breaker Breaker `json:"breaker"`
 	// Hedge is whether a second copy of a late call that is safe goes out.
@@ -135,6 +137,24 @@ type Gather struct {
 	MaxInputs int `json:"max_inputs"`
 	// MaxTokens is the most tokens of one request, likewise.
 	MaxTokens int `json:"max_tokens"`
+}
+
+// Batch is how calls that are not urgent go through the vendors' batch APIs.
+type Batch struct {
+	// Journal is a file that says which batches are under way, so that the same calls find their answers after a restart.
+	Journal string `json:"journal"`
+	// Window is how long the first call of a batch waits for others.
+	Window time.Duration `json:"window_ms"`
+	// MaxRequests is the most requests of one batch; absent, and at most, what the vendor takes.
+	MaxRequests int `json:"max_requests"`
+	// MaxBytes is the most bytes of one batch, likewise.
+	MaxBytes int64 `json:"max_bytes"`
+	// Poll is how long after its start a batch is first asked for; each further wait is half as long again.
+	Poll time.Duration `json:"poll_ms"`
+	// MaxPoll is the longest wait between two looks.
+	MaxPoll time.Duration `json:"max_poll_ms"`
+	// Timeout is how long a call may take that says nothing of it.
+	Timeout time.Duration `json:"timeout_ms"`
 }
 
 // Breaker is when an upstream that keeps failing is left alone.

@@ -43,6 +43,9 @@ type CallOptions struct {
 	HedgeAfter time.Duration `json:"hedge_after_ms"`
 	// Safe says that a second copy of the call does no harm but cost.
 	Safe *bool `json:"safe"`
+	// Batch says that the call is not urgent: it goes through the vendor's batch API at half the price and is answered within 24
+	// hours, mostly within one. Timeout is its deadline. Only for whole completions of openai and anthropic.
+	Batch *bool `json:"batch"`
 	// Cache is how the call uses the caches.
 	Cache CacheOptions `json:"cache"`
 	// PromptCache is whether vendors' prompt caches are put to use: `off`, `auto`, `5m` or `1h`; empty means as configured.
@@ -146,6 +149,11 @@ func WithHedge(after time.Duration) CallOption {
 	return callOption(func(o *CallOptions) { o.Hedge, o.HedgeAfter, o.Safe = Ptr(true), after, Ptr(true) })
 }
 
+// WithBatch says that the call is not urgent: it goes through the vendor's batch API at half the price.
+func WithBatch() CallOption {
+	return callOption(func(o *CallOptions) { o.Batch = Ptr(true) })
+}
+
 // WithTraceparent is the W3C trace context of the caller, passed on to the upstream.
 func WithTraceparent(traceparent string) CallOption {
 	return callOption(func(o *CallOptions) { o.Traceparent = traceparent })
@@ -210,6 +218,7 @@ func (o *CallOptions) encode(f fields) {
 	f.boolean("hedge", o.Hedge)
 	f.milliseconds("hedge_after_ms", o.HedgeAfter)
 	f.boolean("safe", o.Safe)
+	f.boolean("batch", o.Batch)
 	if f.wanted("cache", o.Cache != (CacheOptions{})) {
 		f.name("cache")
 		f.path = append(f.path, step{"cache", -1})
@@ -266,6 +275,8 @@ func (o *CallOptions) UnmarshalJSON(data []byte) (err error) {
 			return keepMilliseconds(&o.HedgeAfter, raw)
 		case "safe":
 			return keepAs(&o.Safe, raw)
+		case "batch":
+			return keepAs(&o.Batch, raw)
 		case "cache":
 			return o.Cache.keep(raw)
 		case "prompt_cache":

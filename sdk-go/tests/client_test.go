@@ -296,6 +296,7 @@ func TestEverySettingReachesTheCore(t *testing.T) {
 		Retry:    ossai.Retry{MaxAttempts: 2, Base: 1, ThrottleBase: 1, MaxBackoff: 1, MaxRetryAfter: 1},
 		Pacing:   ossai.Pacing{Enabled: yes, MaxWaiting: 1},
 		Gather:   ossai.Gather{Enabled: true, MaxWait: 1, MaxInputs: 1, MaxTokens: 1},
+		Batch:    ossai.Batch{Journal: "never-opened", Window: 1, MaxRequests: 1, MaxBytes: 1, Poll: 1, MaxPoll: 1, Timeout: 1},
 		Breaker:  ossai.Breaker{Enabled: ossai.Ptr(false), Window: 1, MinCalls: 1, FailurePercent: 1, Open: 1, HalfOpen: 1},
 		Hedge:    ossai.Hedge{Enabled: true, After: 1},
 		Fallback: ossai.Fallback{Models: map[string][]string{model: {"openai/gpt-4o"}}, On: []ossai.ErrorKind{ossai.ErrContentFiltered}},
@@ -338,7 +339,7 @@ func TestEveryOptionOfACallReachesTheCore(t *testing.T) {
 	all := ossai.CallOptions{
 		Timeout: time.Minute, AttemptTimeout: time.Minute, FirstByteTimeout: time.Minute, StreamIdleTimeout: time.Minute, MaxAttempts: 2,
 		Fallbacks: []string{"openai/gpt-4o"}, FallbackOn: []ossai.ErrorKind{ossai.ErrContentFiltered}, Hedge: ossai.Ptr(true), HedgeAfter: time.Minute,
-		Safe: ossai.Ptr(true), Cache: ossai.CacheOptions{MaxAge: time.Minute, TTL: time.Minute, Refresh: true}, PromptCache: "1h", Coalesce: ossai.Ptr(true),
+		Safe: ossai.Ptr(true), Batch: ossai.Ptr(false), Cache: ossai.CacheOptions{MaxAge: time.Minute, TTL: time.Minute, Refresh: true}, PromptCache: "1h", Coalesce: ossai.Ptr(true),
 		IdempotencyKey: "key-1", Headers: map[string]string{"x-a": "1"}, Tags: map[string]string{"a": "b"}, MaxCost: ossai.Ptr(ossai.NanoUSD(1e9)),
 		Prices:      object{"input": 1, "output": 2},
 		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Priority: 1, Unsupported: "refuse", Trace: ossai.Ptr(true),
@@ -353,7 +354,7 @@ func TestEveryOptionOfACallReachesTheCore(t *testing.T) {
 	// The others say the same one by one.
 	var one ossai.CallOptions
 	text := `{"timeout_ms": 60000, "attempt_timeout_ms": 60000, "first_byte_timeout_ms": 60000, "stream_idle_timeout_ms": 60000, "max_attempts": 2,
-		"fallbacks": ["openai/gpt-4o"], "fallback_on": ["content_filtered"], "hedge": true, "hedge_after_ms": 60000, "safe": true,
+		"fallbacks": ["openai/gpt-4o"], "fallback_on": ["content_filtered"], "hedge": true, "hedge_after_ms": 60000, "safe": true, "batch": false,
 		"cache": {"max_age_ms": 60000, "ttl_ms": 60000, "refresh": true}, "prompt_cache": "1h", "coalesce": true, "idempotency_key": "key-1", "headers": {"x-a": "1"},
 		"tags": {"a": "b"}, "max_cost": 1000000000, "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "priority": 1,
 		"unsupported": "refuse", "trace": true}`

@@ -52,6 +52,19 @@ export interface ClientOptions {
   pacing?: { enabled?: boolean; maxWaiting?: number };
   /** Whether embeddings asked for at the same time go out as one request. */
   gather?: { enabled?: boolean; maxWaitMs?: number; maxInputs?: number | null; maxTokens?: number | null };
+  /**
+   * How calls that are not urgent go through the vendors' batch APIs. `journal` is a file that says which batches are under way, so
+   * that the same calls find their answers after a restart.
+   */
+  batch?: {
+    journal?: string | null;
+    windowMs?: number;
+    maxRequests?: number | null;
+    maxBytes?: number | null;
+    pollMs?: number;
+    maxPollMs?: number;
+    timeoutMs?: number;
+  };
   breaker?: {
     enabled?: boolean;
     windowMs?: number;
@@ -245,6 +258,11 @@ export interface CallOptions extends SignalOptions, LoopOptions {
   hedgeAfterMs?: number;
   /** A second copy of the call does no harm but cost: nothing of its answer acts by itself. */
   safe?: boolean;
+  /**
+   * The call is not urgent: it goes through the vendor's batch API at half the price and is answered within 24 hours, mostly within
+   * one. Its deadline is `timeout`. Only for whole completions of `openai` and `anthropic`.
+   */
+  batch?: boolean;
   /** From -10 to 10. */
   priority?: number;
   /** What becomes of parameters that the model does not take. */

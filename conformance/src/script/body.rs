@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{MAX_BODY, anthropic, event_text, grpc, openai, responses};
+use super::{MAX_BODY, Submission, anthropic, batch, event_text, grpc, openai, responses};
 
 /// What a body may depend on.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,10 @@ pub struct RequestView {
     pub number: u64,
     /// The request's body, if it was JSON.
     pub body: Value,
+    /// The script's own address as the client named it, without a path of its own.
+    pub base: String,
+    /// What made batches before.
+    pub earlier: Vec<Submission>,
 }
 
 /// A body ready to send.
@@ -33,7 +37,8 @@ const SSE: &str = "text/event-stream; charset=utf-8";
 
 /// Renders a body: a string, or an object with exactly one of `json`, `base64`, `sse`, `repeat`, `concat`, `grpc`, `openai_chat`,
 /// `openai_chat_stream`, `openai_responses`, `openai_responses_stream`, `openai_embeddings`, `openai_models`,
-/// `openai_error`, `anthropic`, `anthropic_stream`, `anthropic_models`, `anthropic_error`.
+/// `openai_error`, `anthropic`, `anthropic_stream`, `anthropic_models`, `anthropic_error`, `openai_batch`, `openai_batches`,
+/// `openai_batch_results`, `anthropic_batch`, `anthropic_batches`, `anthropic_batch_results`.
 ///
 /// # Errors
 /// When it has another shape or is larger than [`MAX_BODY`].
@@ -89,6 +94,20 @@ pub fn render(body: &Value, request: &RequestView) -> Result<Rendered, String> {
         "anthropic_error" => {
             anthropic::error(spec, request.number).map(|v| vendor(&v, "request-id", request))
         }
+        "openai_batch" => batch::openai(spec, request).map(|v| vendor(&v, "x-request-id", request)),
+        "openai_batches" => {
+            batch::list(spec, request, batch::openai).map(|v| vendor(&v, "x-request-id", request))
+        }
+        "openai_batch_results" => batch::openai_results(spec, request)
+            .map(|bytes| plain(bytes, Some("application/octet-stream"))),
+        "anthropic_batch" => {
+            batch::anthropic(spec, request).map(|v| vendor(&v, "request-id", request))
+        }
+        "anthropic_batches" => {
+            batch::list(spec, request, batch::anthropic).map(|v| vendor(&v, "request-id", request))
+        }
+        "anthropic_batch_results" => batch::anthropic_results(spec, request)
+            .map(|bytes| plain(bytes, Some("application/x-jsonl"))),
         _ => Err("unknown kind of body".to_owned()),
     };
     let rendered = rendered.map_err(|e| format!("body.{kind}: {e}"))?;

@@ -1,6 +1,7 @@
 //! What an upstream is told to do: one response after another, down to the byte and the millisecond.
 
 mod anthropic;
+mod batch;
 mod body;
 mod date;
 mod grpc;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use batch::Submission;
 pub use body::{Rendered, RequestView, render};
 pub use grpc::message;
 pub use h2::{GoAway, H2};

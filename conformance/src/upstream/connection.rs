@@ -49,11 +49,13 @@ fn find_script(state: &State, request: &mut Request) -> Option<Arc<Scripted>> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (id, rest) = rest.split_at(end);
     let scripted = state.script(id)?;
-    request.target = if rest.starts_with('/') {
+    let prefix = format!("/{id}");
+    let target = if rest.starts_with('/') {
         rest.to_owned()
     } else {
         format!("/{rest}")
     };
+    (request.prefix, request.target) = (prefix, target);
     Some(scripted)
 }
 
@@ -90,7 +92,14 @@ async fn respond(
             seen.log.connections.push(connection);
         }
     });
-    let plan = make_plan(response, &RequestView { number, body });
+    let host = request.header("host").unwrap_or_default();
+    let view = RequestView {
+        number,
+        body,
+        base: format!("http://{host}{}", request.prefix),
+        earlier: scripted.submissions(number),
+    };
+    let plan = make_plan(response, &view);
     scripted.note(number, |entry| entry.status = Some(plan.status));
 
     let (mut reader, mut writer) = tokio::io::split(stream);

@@ -121,7 +121,11 @@ async fn streams(
                 ..Entry::default()
             });
             open.insert(frame.stream, number);
-            let view = RequestView { number, body: view };
+            let view = RequestView {
+                number,
+                body: view,
+                ..RequestView::default()
+            };
             let (writer, scripted) = (writer.clone(), scripted.clone());
             answers.spawn(async move {
                 let outcome = answer(&writer, &scripted, frame.stream, response, &view).await;

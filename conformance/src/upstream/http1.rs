@@ -17,6 +17,8 @@ const MAX_BODY: usize = 128 << 20;
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) target: String,
+    /// What stood before it for the script.
+    pub(super) prefix: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
@@ -104,7 +106,7 @@ fn parse_head(head: &str) -> Option<Request> {
         method: method.into(),
         target: target.into(),
         headers,
-        body: Vec::new(),
+        ..Request::default()
     })
 }
 

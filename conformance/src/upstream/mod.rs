@@ -26,7 +26,7 @@ use tokio::sync::watch;
 pub(crate) use http1::header_object;
 pub use log::{Entry, Log, Outcome};
 
-use crate::script::{Listen, Response, Script};
+use crate::script::{Listen, Response, Script, Submission};
 
 /// A running upstream; it stops when dropped.
 #[derive(Debug)]
@@ -216,6 +216,19 @@ impl Scripted {
             seen.log.requests.push(entry);
         });
         taken
+    }
+
+    /// What made batches before this request.
+    fn submissions(&self, before: u64) -> Vec<Submission> {
+        let seen = lock(&self.seen);
+        let earlier = seen.log.requests.iter();
+        earlier
+            .filter(|entry| entry.number < before && Submission::is_one(&entry.method, &entry.path))
+            .map(|entry| Submission {
+                path: entry.path.clone(),
+                body: entry.body.clone(),
+            })
+            .collect()
     }
 
     /// Changes the log entry of a request.

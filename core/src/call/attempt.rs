@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Uri};
 
 use super::budget::Billable;
 use super::pipeline::{Failure, Flight, Success, Try};
@@ -43,7 +43,6 @@ impl Flight {
 
     fn headers(&self, accept: &'static str) -> Result<HeaderMap> {
         let mut headers = self.route.headers.clone();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.insert(
             IDEMPOTENCY_KEY,
@@ -76,18 +75,57 @@ impl Flight {
             return Err(Error::new(ErrorKind::Authentication, message.clone()).into());
         }
         let mut headers = self.headers(accept)?;
-        let credential = self.authorise(&mut headers).await?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = Request {
             method: Method::POST,
             uri: self.route.uri(wire.path)?,
             headers,
             body: wire.body.clone(),
         };
-        let response = self
-            .core
-            .http()?
-            .send(request, self.limits(), phase)
-            .await?;
+        self.sent(request, self.limits(), phase).await
+    }
+
+    /// The same of a request that is no call of its own.
+    pub(crate) async fn exchange(
+        &self,
+        method: Method,
+        uri: Uri,
+        content: Option<(&str, Bytes)>,
+        accept: &'static str,
+        limits: Limits,
+        phase: &Phase,
+    ) -> Result<Response, Failure> {
+        if let Some(message) = &self.route.missing_key {
+            return Err(Error::new(ErrorKind::Authentication, message.clone()).into());
+        }
+        let mut headers = self.headers(accept)?;
+        let body = match content {
+            Some((kind, body)) => {
+                headers.insert(CONTENT_TYPE, header_value("content-type", kind)?);
+                body
+            }
+            None => {
+                headers.remove(IDEMPOTENCY_KEY);
+                Bytes::new()
+            }
+        };
+        let request = Request {
+            method,
+            uri,
+            headers,
+            body,
+        };
+        self.sent(request, limits, phase).await
+    }
+
+    async fn sent(
+        &self,
+        mut request: Request,
+        limits: Limits,
+        phase: &Phase,
+    ) -> Result<Response, Failure> {
+        let credential = self.authorise(&mut request.headers).await?;
+        let response = self.core.http()?.send(request, limits, phase).await?;
         self.checked(response, phase)
             .await
             .map_err(|failure| Failure {

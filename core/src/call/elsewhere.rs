@@ -118,7 +118,11 @@ impl Flight {
             outcome = Box::pin(again).await;
         }
         let outcome = match outcome {
-            Err(error) if self.has_elsewhere() => {
+            // A vendor's further addresses know nothing of its batches.
+            Err(error)
+                if self.has_elsewhere()
+                    && (self.route.is_orchestrator || !self.options.is_batch()) =>
+            {
                 let what = Completing {
                     log,
                     streamed,

@@ -107,7 +107,8 @@ impl Core {
             None if config.models.is_empty() => return Ok(None),
             None => config.models.get(model).map_or(&[][..], Vec::as_slice),
         };
-        if models.is_empty() {
+        // A model of a batch is asked once, whatever is configured for others.
+        if models.is_empty() || options.is_batch() {
             return Ok(None);
         }
         let on = options.fallback_on.as_ref().unwrap_or(&config.on);

@@ -14,6 +14,9 @@ use crate::error::Result;
 use crate::provider;
 use crate::types::{Completion, CompletionRequest, PromptCache, TraceStep};
 
+/// The tier of what went through a batch, as Anthropic calls it.
+pub(crate) const BATCH: &str = "batch";
+
 impl Flight {
     /// A flight to one model: encode, try, settle, keep.
     pub(crate) async fn fly_once(
@@ -47,7 +50,8 @@ impl Flight {
             {
                 return Ok(kept);
             }
-            if self.core.tiers.as_ref().is_some_and(|tiers| tiers.shares()) {
+            let shares = |tiers: &Arc<crate::cache::Tiers>| tiers.shares();
+            if self.core.tiers.as_ref().is_some_and(shares) && !self.options.is_batch() {
                 match Box::pin(self.await_turn(key, log, streamed, &mut standing)).await? {
                     Waited::Kept(kept) => return Ok(kept),
                     Waited::Ask(ours) => lease = ours,
@@ -84,6 +88,9 @@ impl Flight {
             });
         }
         let call = Outgoing { request, wire };
+        if self.options.is_batch() && !self.route.is_orchestrator {
+            return Box::pin(self.batched(call, log, store, standing)).await;
+        }
         let deadline = || log.latest_deadline();
         let (mut completion, events) = if streamed {
             let keep = store.is_some();
@@ -110,7 +117,6 @@ impl Flight {
         Ok(completion)
     }
 
-    /// Adds to a vendor's answer what the flight knows: who was asked, what it took, what it cost.
     fn settle(&self, call: &Outgoing, completion: &mut Completion) {
         if self.route.is_orchestrator {
             // The orchestrator has settled it; what is added is what happened on the way to it.
@@ -125,6 +131,12 @@ impl Flight {
             self.core.count_spent(&completion.cost);
             return;
         }
+        self.account(call, completion);
+        self.core.count_spent(&completion.cost);
+    }
+
+    /// Adds to a vendor's answer what the flight knows: who was asked, what it took, what it cost.
+    pub(super) fn account(&self, call: &Outgoing, completion: &mut Completion) {
         completion.attempts = self.progress.attempts();
         completion.timing.queue_us = self.progress.queued_us();
         let upstream_request_id = completion
@@ -138,6 +150,10 @@ impl Flight {
         if completion.raw_usage.is_none() && self.route.kind != ProviderKind::Local {
             completion.usage = self.core.counted_usage(&call.request, completion);
         }
+        if self.options.is_batch() {
+            // Anthropic says so itself; it decides the price.
+            completion.usage.service_tier = Some(BATCH.into());
+        }
         self.core.calibrate(&call.request, &completion.usage);
         completion.cost = self.core.price(
             &call.request.model,
@@ -146,6 +162,5 @@ impl Flight {
             &completion.usage,
         );
         self.charge_losers(completion, &call.request.model);
-        self.core.count_spent(&completion.cost);
     }
 }

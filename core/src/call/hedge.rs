@@ -47,7 +47,10 @@ impl Core {
         model: &str,
         streamed: bool,
     ) -> Option<Box<Hedge>> {
-        if options.safe != Some(true) || route.is_orchestrator || route.kind == ProviderKind::Local
+        if options.safe != Some(true)
+            || options.is_batch()
+            || route.is_orchestrator
+            || route.kind == ProviderKind::Local
         {
             return None;
         }

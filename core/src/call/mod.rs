@@ -1,6 +1,7 @@
 //! One call: its key, the flight that serves it, and the road it takes.
 
 pub(crate) mod attempt;
+pub(crate) mod batch;
 pub(crate) mod budget;
 pub(crate) mod circuit;
 pub(crate) mod depth;

@@ -56,7 +56,7 @@ impl Flight {
             options.fallbacks = Some(fallbacks.models.clone());
             options.fallback_on = Some(fallbacks.on.clone());
         }
-        if options.safe == Some(true) {
+        if options.safe == Some(true) && !options.is_batch() {
             let hedge = &self.core.config.hedge;
             options.hedge = options.hedge.or(hedge.enabled.then_some(true));
             if options.hedge == Some(true) {

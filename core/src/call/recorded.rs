@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::fly::BATCH;
 use super::pace::Asked;
 use super::pipeline::{Flight, micros};
 use super::progress::Progress;
@@ -96,6 +97,9 @@ impl Core {
             row.usage.service_tier = text(context.service_tier);
             row.usage.speed = text(context.speed);
             row.usage.region = text(context.region);
+            if options.is_batch() {
+                row.usage.service_tier = text(Some(BATCH));
+            }
         }
         row
     }

@@ -240,6 +240,14 @@ pub(crate) fn embedding(request: &EmbeddingRequest) -> Result<()> {
     }
 }
 
+/// Refuses a call that is `batch` and is none a vendor's batch takes.
+pub(crate) fn no_batch(options: &CallOptions, expected: &str) -> Result<()> {
+    match options.batch {
+        Some(true) => Err(Error::invalid("options.batch", expected)),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses options that cannot be followed, before anything is sent.
 pub(crate) fn options(options: &CallOptions) -> Result<()> {
     if options.max_attempts == Some(0) {
@@ -277,6 +285,24 @@ pub(crate) fn options(options: &CallOptions) -> Result<()> {
             "options.hedge",
             "expected `safe` to be true beside it: a second copy of the call must do no harm",
         ));
+    }
+    if options.is_batch() {
+        if copied {
+            return Err(Error::invalid(
+                "options.hedge",
+                "expected none beside `batch`: what is not urgent is not late",
+            ));
+        }
+        if options
+            .fallbacks
+            .as_ref()
+            .is_some_and(|list| !list.is_empty())
+        {
+            return Err(Error::invalid(
+                "options.fallbacks",
+                "expected none beside `batch`: a model of a batch is asked once",
+            ));
+        }
     }
     if let Some(models) = &options.fallbacks {
         super::fallback::check_models("options.fallbacks", models)?;

@@ -62,7 +62,12 @@ impl Client {
         let core = &self.core;
         give_way().await;
         let outcome = async {
-            let call = core.prepare(request.into(), options.into())?;
+            let options = options.into();
+            validate::no_batch(
+                &options,
+                "expected none of a stream: a batch's answer comes whole (`complete`)",
+            )?;
+            let call = core.prepare(request.into(), options)?;
             if let Some((entry, _)) = core.look_up_stream(&call) {
                 core.renew(&call, &entry);
                 return Ok(CompletionStream::replay(Arc::clone(core), call, &entry));

@@ -13,6 +13,7 @@ pub use super::testing::{Testing, WallJump};
 use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
 pub use crate::cache::semantic::config::{Gates, SemanticCache, SemanticMode, Watch};
+pub use crate::call::batch::config::Batch;
 pub use crate::call::gather::config::Gather;
 use crate::call::{fallback, validate};
 pub use crate::cassette::config::{Cassette, CassetteMode, CassetteTiming};
@@ -42,6 +43,8 @@ pub struct Config {
     pub pacing: Pacing,
     /// Whether embeddings asked for at the same time go out as one request.
     pub gather: Gather,
+    /// How calls that are not urgent go through the vendors' batch APIs.
+    pub batch: Batch,
     /// When an upstream that keeps failing is left alone.
     pub breaker: Breaker,
     /// Whether a second copy of a late call goes out.
@@ -543,6 +546,7 @@ impl Config {
             ));
         }
         self.gather.check()?;
+        self.batch.check()?;
         self.breaker.check()?;
         self.cache.check()?;
         self.budgets.check()?;

@@ -66,6 +66,10 @@ impl Core {
         let (provider, model) = validate::split_model(&request.model)?;
         validate::embedding(&request)?;
         validate::options(&options)?;
+        validate::no_batch(
+            &options,
+            "expected none of an embedding: only completions go into batches",
+        )?;
         let route = Arc::clone(self.route(provider)?);
         let model = if route.is_orchestrator {
             validate::remote_options(&options)?;

@@ -44,6 +44,11 @@ impl Core {
             shared
         };
         let shared = self.trust.flight_key(shared);
+        let shared = if call.options.is_batch() {
+            apart(shared)
+        } else {
+            shared
+        };
         let (mut subscriber, log) = if call.coalesce {
             match self.flights.join(shared, want, deadline)? {
                 Join::Joined(subscriber) => {
@@ -254,6 +259,12 @@ impl Core {
             fields.trace = call.traced();
         })
     }
+}
+
+/// The flight of calls that are not urgent: nobody else may come to wait for it.
+fn apart(mut key: [u8; 32]) -> [u8; 32] {
+    key[0] ^= 1;
+    key
 }
 
 /// Makes a flight's work a task of the caller's runtime.

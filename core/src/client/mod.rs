@@ -40,6 +40,7 @@ use crate::cache::memory::Memory;
 use crate::cache::missing::Missing;
 use crate::cache::semantic::Semantic;
 use crate::cache::{Tiers, Trust};
+use crate::call::batch::Batches;
 use crate::call::flight::{self, Flights};
 use crate::call::gather::Gatherer;
 use crate::call::hedge::Latencies;
@@ -95,6 +96,8 @@ pub(crate) struct Core {
     pub(crate) latencies: Latencies,
     /// Embeddings that wait for others; absent where none do.
     pub(crate) gatherer: Option<Gatherer>,
+    /// Calls in vendors' batches; opened by the first one.
+    pub(crate) batches: std::sync::Mutex<Option<Arc<Batches>>>,
     pub(crate) counters: Counters,
     pub(crate) near_misses: NearMisses,
     pub(crate) memory: Option<Memory>,
@@ -284,6 +287,7 @@ impl Client {
                 breaker: Breaker::new(config.breaker.settings()),
                 latencies: Latencies::default(),
                 gatherer,
+                batches: std::sync::Mutex::default(),
                 counters: Counters::default(),
                 near_misses: NearMisses::default(),
                 memory: config
@@ -405,6 +409,8 @@ impl Client {
             crate::transport::timer::IdleTimer::new(Arc::clone(&self.core.clock), patience);
         timer
             .limit(pin!(async {
+                // Those who wait for a batch would be waited for until tomorrow.
+                self.core.leave_batches().await;
                 let (completions, embeddings) = (
                     self.core.flights.shutdown(),
                     self.core.embeddings.shutdown(),

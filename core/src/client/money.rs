@@ -133,6 +133,7 @@ impl Core {
             request,
             &EstimateOptions {
                 prices: options.prices.clone(),
+                batch: options.is_batch(),
                 ..EstimateOptions::default()
             },
             options.prompt_cache.unwrap_or(self.config.prompt_cache),
@@ -170,7 +171,13 @@ impl Core {
             };
         }
         match self.found(model, options.prices.as_ref()) {
-            Ok(Some(found)) => cost::cost(&found, usage, &self.price_context(request)),
+            Ok(Some(found)) => {
+                let context = PriceContext {
+                    batch: options.is_batch(),
+                    ..self.price_context(request)
+                };
+                cost::cost(&found, usage, &context)
+            }
             _ => Cost::default(),
         }
     }

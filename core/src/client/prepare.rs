@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::Core;
-use super::config::ProviderKind;
+use super::config::{CassetteMode, ProviderKind};
 use super::route::Route;
 use crate::cache::policy::{self, CacheUse};
 use crate::call::fallback::Fallbacks;
@@ -72,7 +72,12 @@ impl Core {
 
     /// When a call that starts now and has this option must be over.
     pub(crate) fn deadline(&self, started: Duration, options: &CallOptions) -> Result<Duration> {
-        let total = options.timeout_ms.unwrap_or(self.config.timeouts.total_ms);
+        let usual = if options.is_batch() {
+            self.config.batch.timeout_ms
+        } else {
+            self.config.timeouts.total_ms
+        };
+        let total = options.timeout_ms.unwrap_or(usual);
         if total == 0 {
             return Err(Error::timeout("queue", "total"));
         }
@@ -96,6 +101,9 @@ impl Core {
         } else {
             model
         };
+        if options.is_batch() {
+            self.check_batch(&route)?;
+        }
         let deadline = self.deadline(started, &options)?;
         let deterministic = policy::is_deterministic(&request, provider == "local");
         let key = self.key(&route, model, &request);
@@ -138,6 +146,31 @@ impl Core {
             trace,
             flown: OnceLock::new(),
         })
+    }
+
+    /// Refuses a call that no vendor's batch takes. Over an orchestrator that one knows.
+    fn check_batch(&self, route: &Route) -> Result<()> {
+        if !route.is_orchestrator && !route.has_batches() {
+            return Err(Error::invalid(
+                "options.batch",
+                format!(
+                    "expected a model of a provider with batches (openai, anthropic), found one of `{}`",
+                    route.name
+                ),
+            ));
+        }
+        if self
+            .config
+            .cassette
+            .as_ref()
+            .is_some_and(|cassette| cassette.mode != CassetteMode::Off)
+        {
+            return Err(Error::invalid(
+                "options.batch",
+                "expected none beside a cassette: when a batch is asked for, and how often, cannot be played again",
+            ));
+        }
+        Ok(())
     }
 
     /// Refuses a call of which something would have to be left out.

@@ -66,6 +66,15 @@ impl Route {
             .ok_or_else(|| Error::new(ErrorKind::Internal, "no orchestrator is configured"))
     }
 
+    /// Whether it is of one of the vendors whose batch APIs are known; servers that speak like them seldom have one.
+    pub(crate) fn has_batches(&self) -> bool {
+        match self.kind {
+            ProviderKind::Openai => self.name == "openai",
+            ProviderKind::Anthropic => self.name == "anthropic",
+            ProviderKind::Local => false,
+        }
+    }
+
     /// Blots out the credential wherever a text repeats it.
     pub(crate) fn hide_credential(&self, text: &mut String) {
         let live = self.live.as_ref().and_then(|live| live.sent());

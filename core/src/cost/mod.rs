@@ -5,7 +5,7 @@
 //! *unknown*, never zero. The table is data (`data/models.json`, rebuilt by `ci/prices`); overlays and per-call prices
 //! use the same schema.
 
-mod date;
+pub(crate) mod date;
 mod decimal;
 mod entry;
 mod estimate;

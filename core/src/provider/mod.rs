@@ -5,6 +5,7 @@
 //! llama.cpp, DeepSeek, Mistral …) make of them.
 
 mod anthropic;
+pub(crate) mod batch;
 mod embedding;
 mod error;
 pub mod local;

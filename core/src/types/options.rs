@@ -45,6 +45,11 @@ pub struct CallOptions {
     /// A second copy of the call does no harm but cost: nothing of its answer acts by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safe: Option<bool>,
+    /// The call is not urgent: it goes through the vendor's batch API at half the price and is answered within 24 hours, mostly
+    /// within one. Its deadline is `timeout_ms`, or `batch.timeout_ms` of the configuration. Only for whole completions of
+    /// `openai` and `anthropic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<bool>,
     /// How the call uses the caches.
     pub cache: CacheOptions,
     /// Whether vendors' prompt caches are put to use for the call; absent means as configured.
@@ -90,6 +95,14 @@ pub struct CallOptions {
     #[doc(hidden)]
     #[serde(skip)]
     pub patience_ms: Option<u64>,
+}
+
+impl CallOptions {
+    /// Whether the call goes through a vendor's batch API.
+    #[must_use]
+    pub fn is_batch(&self) -> bool {
+        self.batch == Some(true)
+    }
 }
 
 /// What becomes of parameters that cannot be sent.

@@ -47,6 +47,8 @@ fn is_zero(n: &u32) -> bool {
 /// | | `alone` | `coalesce_off`, `not_deterministic` |
 /// | `gather` | `waited` | |
 /// | | `alone` | `idle` (nothing was under way), `apart` (too large, or the server takes no several inputs), `single` (nobody else came), `refused` (together) |
+/// | `batch` | `collected`, `found` (it was in one already) | |
+/// | | `sent`, `answered` | (`fields`: the vendor's id of the batch) |
 /// | `parameters` | `dropped` | `model` (`fields`: which) |
 /// | `prompt_cache` | `marked`, `keyed` | (`fields`: where) |
 /// | `pace` | `waited`, `refused` | `requests`, `tokens`, `retry_after` … |

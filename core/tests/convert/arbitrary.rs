@@ -280,6 +280,7 @@ impl Gen {
             hedge: self.option(|g| g.bits() & 1 == 1),
             hedge_after_ms: self.option(Self::int),
             safe: self.option(|g| g.bits() & 1 == 1),
+            batch: self.option(Self::flag),
             prompt_cache: self.option(|g| {
                 g.of(&[
                     PromptCache::Off,

@@ -1183,6 +1183,9 @@ pub struct CallOptions {
     /// Whether and how vendors' prompt caches are put to use; unspecified means as configured.
     #[prost(enumeration = "PromptCache", tag = "15")]
     pub prompt_cache: i32,
+    /// The call is not urgent: it goes through the provider's batch API at half the price.
+    #[prost(bool, optional, tag = "16")]
+    pub batch: ::core::option::Option<bool>,
     /// Models asked in the request's place when it cannot answer, in order; absent means the configured ones.
     #[prost(message, optional, tag = "30")]
     pub fallbacks: ::core::option::Option<Names>,

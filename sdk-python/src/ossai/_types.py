@@ -172,6 +172,9 @@ class CallOptions(TypedDict, total=False):
     hedge_after_ms: int
     #: A second copy of the call does no harm but cost.
     safe: bool
+    #: The call is not urgent: it goes through the vendor's batch API at half the price and is answered within 24 hours, mostly
+    #: within one. Its deadline is ``timeout``. Only for whole completions of ``openai`` and ``anthropic``.
+    batch: bool
     #: From -10 to 10.
     priority: int
     #: What becomes of parameters that the model does not take.
@@ -337,6 +340,9 @@ class ConfigKeywords(TypedDict, total=False):
     #: Whether embeddings asked for at the same time go out as one request: ``enabled``, ``max_wait_ms``, ``max_inputs``,
     #: ``max_tokens``.
     gather: Mapping[str, Any]
+    #: How calls that are not urgent go through the vendors' batch APIs: ``journal`` (a file, so that the same calls find their
+    #: answers after a restart), ``window_ms``, ``max_requests``, ``max_bytes``, ``poll_ms``, ``max_poll_ms``, ``timeout_ms``.
+    batch: Mapping[str, Any]
     breaker: Mapping[str, Any]
     fallback: Mapping[str, Any]
     hedge: Mapping[str, Any]

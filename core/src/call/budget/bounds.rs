@@ -6,7 +6,9 @@ use crate::budget::config::{Budget, Reserve};
 use crate::budget::{Amount, Budgets};
 use crate::call::pipeline::Flight;
 use crate::client::Core;
-use crate::cost::{CacheWrites, InputEstimate, ModelKind, OutputEstimate, Span, dearest};
+use crate::cost::{
+    CacheWrites, InputEstimate, ModelKind, OutputEstimate, PriceContext, Span, dearest,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{CompletionRequest, Content, Part};
 
@@ -116,7 +118,9 @@ impl Flight {
         };
         let money = match (&found, output) {
             (Some(found), Some(output)) => {
-                self.core.ceiling(what.completion(), found, input, output)
+                let batch = self.options.is_batch();
+                self.core
+                    .ceiling(what.completion(), found, input, output, batch)
             }
             _ => None,
         };
@@ -136,6 +140,7 @@ impl Core {
         found: &crate::cost::Found,
         input: u64,
         output: u64,
+        batch: bool,
     ) -> Option<u64> {
         let parts = || {
             request
@@ -166,7 +171,10 @@ impl Core {
             expected: Some(output),
             audio: request.is_some_and(|request| request.extra.contains_key("modalities")),
         };
-        let context = self.price_context(request);
+        let context = PriceContext {
+            batch,
+            ..self.price_context(request)
+        };
         let most = |estimate| dearest(found, &estimate, &answer, output, &context);
         let text = most(of(false, false))?;
         let audio = parts()

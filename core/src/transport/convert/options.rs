@@ -36,6 +36,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         priority,
         unsupported,
         prompt_cache,
+        batch,
         patience_ms,
     } = options;
     let CacheOptions {
@@ -70,6 +71,7 @@ pub fn options_message(options: &CallOptions) -> pb::CallOptions {
         hedge_after_ms: *hedge_after_ms,
         safe: *safe,
         patience_ms: *patience_ms,
+        batch: *batch,
         prompt_cache: prompt_cache
             .map_or(pb::PromptCache::Unspecified, |wanted| match wanted {
                 PromptCache::Off => pb::PromptCache::Off,
@@ -107,6 +109,7 @@ impl From<pb::CallOptions> for CallOptions {
             safe,
             patience_ms,
             prompt_cache,
+            batch,
         } = options;
         let pb::CacheOptions {
             no_cache,
@@ -127,6 +130,7 @@ impl From<pb::CallOptions> for CallOptions {
             hedge_after_ms,
             safe,
             patience_ms,
+            batch,
             prompt_cache: match pb::PromptCache::try_from(prompt_cache) {
                 Ok(pb::PromptCache::Off) => Some(PromptCache::Off),
                 Ok(pb::PromptCache::Auto) => Some(PromptCache::Auto),
