@@ -271,7 +271,7 @@ def remembered_goals(r, table):
     for at in (1, 64, 1_000):
         a, b = ({"measure": "calls", "client": client, "at": at, "threads": 1} for client in ("ossai-budget", "ossai-no-budget"))
         added = r.added("cpu_us", a, b)
-        shown = "–" if added is None else f"+{added[0]:.1f} µs ({added[1]:.1f}–{added[2]:.1f})"
+        shown = "–" if added is None else f"{added[0]:+.1f} µs ({added[1]:.1f}–{added[2]:.1f})"
         table.row(f"{at:,} at once", f"{number(r.value('cpu_us', **a))} / {number(r.value('cpu_us', **b))} µs", shown, "< 20 µs", None if added is None else added[0] < 20)
     table.section("Tenants at once, each with a budget on one ledger: resident memory before, after a call of each, after three")
     for client, at, name in (("ossai-turns", 10_000, "64 clients kept, as an orchestrator does"), ("ossai-users", 10_000, "users of one client"),
