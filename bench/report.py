@@ -242,6 +242,26 @@ def go_goals(r, table):
         table.row(f"hit, {size:,} B request", f"{number(hit)} µs", "", goal, hit <= 3 if goal and hit is not None else None)
 
 
+def python_goals(r, table):
+    table.section("Python: CPU per call and per stream event, import and what it adds to the memory, a memory hit (answer of 1 kB)")
+    ours = "ossai-python"
+    for theirs in ("openai-python", "litellm", "liter-llm"):
+        for at in (1, 16, 64):
+            a, b = ({"measure": "calls", "client": name, "at": at} for name in (ours, theirs))
+            table.row(f"call, {at} at once, over {theirs}", f"{number(r.value('cpu_us', **a))} / {number(r.value('cpu_us', **b))} µs", spread(r.ratio("cpu_us", a, b)), None, None)
+        a, b = ({"measure": "burst", "client": name} for name in (ours, theirs))
+        table.row(f"stream event over {theirs}", f"{number(r.value('cpu_us', **a))} / {number(r.value('cpu_us', **b))} µs", spread(r.ratio("cpu_us", a, b)), None, None)
+        a, b = ({"measure": "import", "client": name} for name in (ours, theirs))
+        table.row(f"import, and resident memory, over {theirs}",
+                  f"{number(r.value('wall_ms', **a))} / {number(r.value('wall_ms', **b))} ms, {number(r.value('resident_mb', **a))} / {number(r.value('resident_mb', **b))} MB",
+                  spread(r.ratio("wall_ms", a, b)), None, None)
+    took = r.value("wall_ms", measure="import", client=ours)
+    table.row("import", f"{number(took)} ms", None, "< 30 ms", None if took is None else took < 30)
+    for size in (100, 2000):
+        hit = r.value("cpu_us", measure="hit", client=ours, bytes=size)
+        table.row(f"memory hit awaited, prompt of {size} B", f"{number(hit)} µs", None, None, None)
+
+
 def remembered_goals(r, table):
     def percent(share):
         return "–" if share is None else f"{share:.1%}"
@@ -335,7 +355,7 @@ def main():
     print(f"{document['date']}, {document['machine']['cpu']}, {document['machine']['cores']} cores")
     print(", ".join(f"{name} {version}" for name, version in document["versions"].items() if version))
     table, results = Table(), Results(document["results"])
-    for client, goals in (("reqwest", client_goals), ("go-http", go_goals), ("ossai-memory", remembered_goals), ("tiktoken", token_goals)):
+    for client, goals in (("reqwest", client_goals), ("go-http", go_goals), ("ossai-python", python_goals), ("ossai-memory", remembered_goals), ("tiktoken", token_goals)):
         if results.find(client=client):
             goals(results, table)
     table.show()
