@@ -41,7 +41,14 @@ impl Flight {
         }
     }
 
+    /// # Errors
+    /// `authentication` where the provider's key is missing, unless nothing is sent anyway.
     fn headers(&self, accept: &'static str) -> Result<HeaderMap> {
+        if let Some(message) = &self.route.missing_key
+            && !self.core.config.only_replays()
+        {
+            return Err(Error::new(ErrorKind::Authentication, message.clone()));
+        }
         let mut headers = self.route.headers.clone();
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.insert(
@@ -69,11 +76,6 @@ impl Flight {
         accept: &'static str,
         phase: &Phase,
     ) -> Result<Response, Failure> {
-        if let Some(message) = &self.route.missing_key
-            && !self.core.config.only_replays()
-        {
-            return Err(Error::new(ErrorKind::Authentication, message.clone()).into());
-        }
         let mut headers = self.headers(accept)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = Request {
@@ -95,9 +97,6 @@ impl Flight {
         limits: Limits,
         phase: &Phase,
     ) -> Result<Response, Failure> {
-        if let Some(message) = &self.route.missing_key {
-            return Err(Error::new(ErrorKind::Authentication, message.clone()).into());
-        }
         let mut headers = self.headers(accept)?;
         let body = match content {
             Some((kind, body)) => {

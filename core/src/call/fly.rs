@@ -108,16 +108,17 @@ impl Flight {
             (whole.inspect_err(|error| self.note_missing(error))?, None)
         };
         self.settle(&call, &mut completion);
-        if self.core.semantic.is_some() {
-            completion.cache.lookup_cost = self.lookup_cost();
-        }
         let completion = Arc::new(completion);
         let standing = (standing, lease);
         self.keep(store, &completion, events, streamed, standing);
         Ok(completion)
     }
 
+    /// Adds what this client knows to an answer: an orchestrator's is settled already, but for the way to it.
     fn settle(&self, call: &Outgoing, completion: &mut Completion) {
+        if self.core.semantic.is_some() {
+            completion.cache.lookup_cost = self.lookup_cost();
+        }
         if self.route.is_orchestrator {
             // The orchestrator has settled it; what is added is what happened on the way to it.
             let mut attempts = self.progress.attempts();

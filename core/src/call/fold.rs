@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::cache::memory::json_bytes;
 use crate::types::{
-    Answer, Completion, FinishReason, OutputPart, ReasoningPart, StreamEvent, ToolCall,
+    Answer, Completion, Extra, FinishReason, OutputPart, ReasoningPart, StreamEvent, ToolCall,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -147,7 +147,7 @@ impl Fold {
                 annotation,
             } => {
                 self.grow(json_bytes(annotation))?;
-                self.note(*index, field, annotation.clone());
+                annotate(&mut self.rest.extra, *index, field, annotation.clone());
             }
             StreamEvent::Usage { usage, raw } => {
                 self.rest.usage = usage.clone();
@@ -230,20 +230,6 @@ impl Fold {
         self.clone().finish()
     }
 
-    fn note(&mut self, index: u32, field: &str, mut annotation: Value) {
-        if let Some(object) = annotation.as_object_mut() {
-            object.insert(PART_INDEX.to_owned(), index.into());
-        }
-        match self.rest.extra.get_mut(field) {
-            Some(Value::Array(all)) => all.push(annotation),
-            _ => drop(
-                self.rest
-                    .extra
-                    .insert(field.to_owned(), Value::Array(vec![annotation])),
-            ),
-        }
-    }
-
     fn slot(&mut self, index: u32, new: impl FnOnce() -> OutputPart) -> Result<&mut OutputPart> {
         if index > MAX_INDEX {
             return Err(decode_error(format!(
@@ -267,6 +253,20 @@ impl Fold {
             return Err(Error::new(ErrorKind::ResponseTooLarge, message));
         }
         Ok(())
+    }
+}
+
+/// Adds an annotation of a part to the list `field` of an answer, with the part's number in it: what a
+/// [`StreamEvent::Annotation`] does to the answer.
+pub fn annotate(extra: &mut Extra, index: u32, field: &str, mut annotation: Value) {
+    if let Some(object) = annotation.as_object_mut() {
+        object.insert(PART_INDEX.to_owned(), index.into());
+    }
+    match extra.get_mut(field) {
+        Some(Value::Array(all)) => all.push(annotation),
+        _ => {
+            extra.insert(field.to_owned(), Value::Array(vec![annotation]));
+        }
     }
 }
 

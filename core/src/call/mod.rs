@@ -27,5 +27,5 @@ pub(crate) mod stream;
 mod turn;
 pub(crate) mod validate;
 
-pub use fold::Fold;
 pub(crate) use fold::PART_INDEX;
+pub use fold::{Fold, annotate};

@@ -161,18 +161,19 @@ class Base:
 
     @property
     def _telling(self) -> Telemetry | None:
-        """Who is told of calls; None as `_watch` is."""
-        return self._telemetry if "opentelemetry.trace" in sys.modules and self._content is not None else None
-
-    def _watch(self, op: str, request: Any, keywords: Any) -> Watch | None:
-        """Begins to tell a call to the program's OpenTelemetry; None when the program has none, or wants it not to."""
+        """Who is told of calls: the program's OpenTelemetry; None when the program has none, or wants it not to."""
         if "opentelemetry.trace" not in sys.modules or self._content is None:
             return None
         if self._telemetry is None:
             from ._telemetry import Telemetry
 
             self._telemetry = Telemetry(self._content, self._vendor)
-        return self._telemetry.watch(op, request, keywords)
+        return self._telemetry
+
+    def _watch(self, op: str, request: Any, keywords: Any) -> Watch | None:
+        """Begins to tell a call to whoever is told of calls."""
+        telemetry = self._telling()
+        return None if telemetry is None else telemetry.watch(op, request, keywords)
 
     def _vendor(self, provider: str) -> str | None:
         """What OpenTelemetry's conventions call a provider, as the price table knows it."""

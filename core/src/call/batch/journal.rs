@@ -270,6 +270,11 @@ fn rewritten(path: &Path, known: &AllKnown) -> io::Result<(File, usize)> {
     }
     file.sync_all()?;
     fs::rename(&fresh, path)?;
+    // Else a machine that loses power may come up with the old file, or none.
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
     Ok((file, lines))
 }
 

@@ -337,6 +337,7 @@ impl Ride {
             Err(failure) => return Err(flight.dress(failure.error, None)),
         };
         flight.account(&self.call, &mut completion);
+        completion.cache.lookup_cost = flight.lookup_cost();
         let completion = Arc::new(completion);
         let standing = (self.standing, None);
         flight.keep(self.store, &completion, None, false, standing);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ossai::call::annotate;
 use ossai::{Extra, StreamEvent};
 use serde_json::{Map, Value, json};
 
@@ -91,7 +92,7 @@ impl Chunks {
                 index,
                 field,
                 annotation,
-            } => self.note(*index, field, annotation.clone()),
+            } => annotate(&mut self.notes, *index, field, annotation.clone()),
             StreamEvent::Finish { reason, .. } => {
                 let notes = std::mem::take(&mut self.notes);
                 if !notes.is_empty() {
@@ -109,16 +110,6 @@ impl Chunks {
             }
             // Usage stands in the last chunk; parts of kinds unknown here have no place in this format.
             _ => {}
-        }
-    }
-
-    fn note(&mut self, index: u32, field: &str, mut annotation: Value) {
-        if let Some(annotation) = annotation.as_object_mut() {
-            annotation.insert("part_index".into(), index.into());
-        }
-        let all = self.notes.entry(field).or_insert_with(|| json!([]));
-        if let Some(all) = all.as_array_mut() {
-            all.push(annotation);
         }
     }
 
