@@ -265,7 +265,9 @@ type RedisCache struct {
 	TTL          time.Duration `json:"ttl_ms"`
 	EmbeddingTTL time.Duration `json:"embedding_ttl_ms"`
 	// ShareCalls lets processes that share it ask once for an answer that several of them want at the same time.
-	ShareCalls        bool   `json:"share_calls"`
+	ShareCalls bool `json:"share_calls"`
+	// RelayStreams gives a stream that another process asked for on while it comes, not when it has ended.
+	RelayStreams      bool   `json:"relay_streams"`
 	Prefix            string `json:"prefix"`
 	MaxEntryBytes     int64  `json:"max_entry_bytes"`
 	CompressFromBytes int64  `json:"compress_from_bytes"`

@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod books;
 pub mod call;
 pub mod chance;
+pub mod http;
 pub mod proxy;
 pub mod redis;
 pub mod roads;

@@ -1,10 +1,12 @@
 //! What became of the calls, and whether any of it must not have happened.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use ossai::ErrorKind;
 
 use crate::call::Outcome;
+use crate::roads::Failed;
 
 /// Counts of outcomes, and every broken promise in words.
 #[derive(Debug, Default)]
@@ -74,4 +76,14 @@ impl Tally {
 pub fn check(holds: bool, what: &str) -> bool {
     println!("{} {what}", if holds { "ok" } else { "FAIL" });
     holds
+}
+
+/// How a program ends: well only if all its checks held. What kept it from making them is a check that did not.
+#[must_use]
+pub fn verdict(good: Result<bool, Failed>) -> ExitCode {
+    if good.unwrap_or_else(|error| check(false, &error.to_string())) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

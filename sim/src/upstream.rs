@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
+
+use crate::http::Request;
 
 /// What it does with the next requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,57 +149,38 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-struct Request {
+struct Asked {
     call: String,
     key: String,
     stream: bool,
 }
 
-/// The next request of a connection; none when the client has left.
-async fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if stream.read(&mut byte).await? == 0 {
-            return Ok(None);
-        }
-        head.extend_from_slice(&byte);
-        if head.len() > 64 << 10 {
-            return Err(io::ErrorKind::InvalidData.into());
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let body = &request.body;
+        let call = body.find("call-").map_or("", |at| {
+            let rest = &body[at..];
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .unwrap_or(rest.len());
+            &rest[..end]
+        });
+        Self {
+            call: call.to_owned(),
+            key: request
+                .header("idempotency-key")
+                .unwrap_or_default()
+                .to_owned(),
+            stream: body.contains("\"stream\":true"),
         }
     }
-    let head = String::from_utf8_lossy(&head);
-    let header = |wanted: &str| {
-        head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case(wanted)
-                .then(|| value.trim().to_owned())
-        })
-    };
-    let length: usize = header("content-length")
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0);
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
-    let body = String::from_utf8_lossy(&body);
-    let call = body.find("call-").map_or("", |at| {
-        let rest = &body[at..];
-        let end = rest
-            .find(|c: char| !c.is_ascii_alphanumeric() && c != '-')
-            .unwrap_or(rest.len());
-        &rest[..end]
-    });
-    Ok(Some(Request {
-        call: call.to_owned(),
-        key: header("idempotency-key").unwrap_or_default(),
-        stream: body.contains("\"stream\":true"),
-    }))
 }
 
 async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
-    while let Some(request) = read(&mut stream).await? {
+    while let Some(request) = Request::read(&mut stream).await? {
+        let request = Asked::of(&request);
         shared.record(&request.call, |record| {
             record.requests.push(Instant::now());
             record.keys.push(request.key.clone());
@@ -249,7 +232,7 @@ pub fn answer_to(call: &str) -> String {
     format!("one two three: the answer to {call}")
 }
 
-fn answer(request: &Request, (input, output): (u64, u64)) -> String {
+fn answer(request: &Asked, (input, output): (u64, u64)) -> String {
     let text = answer_to(&request.call);
     let total = input + output;
     let usage = format!(

@@ -24,6 +24,9 @@ pub struct RedisCache {
     /// Whether processes that share it ask once for an answer that several of them want at the same time and that may be
     /// kept there: the others wait for it.
     pub share_calls: bool,
+    /// Whether a stream that another process asked for is given on while it comes, not when it has ended. Where that
+    /// process dies half-way and the provider words its answer anew, it breaks with `stream_interrupted`.
+    pub relay_streams: bool,
     /// What its keys begin with.
     pub prefix: String,
     /// Largest answer kept there, in bytes.
@@ -43,6 +46,7 @@ impl Default for RedisCache {
             ttl_ms: None,
             embedding_ttl_ms: None,
             share_calls: false,
+            relay_streams: false,
             prefix: "ossai:".into(),
             max_entry_bytes: 8 << 20,
             compress_from_bytes: 1 << 10,
@@ -116,6 +120,12 @@ fn check_positive(fields: &[(&str, u64)], path: &str) -> Result<()> {
 impl RedisCache {
     pub(crate) fn check(&self) -> Result<()> {
         const PATH: &str = "config.cache.redis";
+        if self.relay_streams && !self.share_calls {
+            return Err(Error::invalid(
+                format!("{PATH}.relay_streams"),
+                "expected `share_calls` beside it",
+            ));
+        }
         if !cfg!(feature = "redis") {
             return Err(Error::invalid(
                 PATH,
@@ -287,6 +297,10 @@ mod tests {
             (
                 r#"{"redis": {"url": "redis://h", "prefix": "a b"}}"#,
                 "config.cache.redis.prefix",
+            ),
+            (
+                r#"{"redis": {"url": "redis://h", "relay_streams": true}}"#,
+                "config.cache.redis.relay_streams",
             ),
             (
                 r#"{"redis": {"url": "redis://h", "ttl": 1}}"#,

@@ -21,6 +21,14 @@ pub(crate) use marks::{Label, Scopes, Seen};
 pub(crate) use tiers::{Found, Keep, Tiers};
 pub(crate) use trust::Trust;
 
+#[cfg(feature = "redis")]
+pub(crate) use self::redis::Follow;
+
+/// Where in another process's stream somebody is: nowhere, without a tier that processes share.
+#[cfg(not(feature = "redis"))]
+#[derive(Debug)]
+pub(crate) enum Follow {}
+
 use std::sync::OnceLock;
 
 use crate::call::key::Key;

@@ -8,6 +8,7 @@
 mod lease;
 mod line;
 mod marks;
+mod relay;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::error::Result;
 use crate::types::CacheTier;
 use line::Line;
 pub(super) use marks::Known;
+pub(crate) use relay::Follow;
 
 /// Most writes under way at once.
 const WRITES: usize = 16;

@@ -10,7 +10,6 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::Semaphore;
 
-use super::Kept;
 use super::config::{DiskCache, RedisCache};
 use super::disk::{self, Disk};
 use super::envelope::{Kind, Times};
@@ -18,12 +17,13 @@ use super::marks::{Id, Label, Scopes, Seen, Token};
 use super::memory::Value;
 use super::tier::{Fault, Guard};
 use super::turn::{Lease, Turn};
+use super::{Follow, Kept};
 use crate::call::key::Key;
 use crate::client::{Config, Secret};
 use crate::error::Result;
 use crate::observe::{Recorder, TierStats};
 use crate::retry::{Clock, Random, SeededRandom};
-use crate::types::{CacheTier, TraceStep};
+use crate::types::{CacheTier, StreamEvent, TraceStep};
 
 /// Most bytes of answers on their way to the tiers, in KiB; what comes on top is not kept there.
 const PENDING: u32 = 64 << 10;
@@ -84,8 +84,10 @@ pub(crate) struct Tiers {
     #[cfg(feature = "redis")]
     redis: Option<super::redis::Redis>,
     disk: Option<Disk>,
-    /// Whether processes ask in turn.
+    /// Whether processes ask in turn, and give streams on while they come.
     shares: bool,
+    #[cfg(feature = "redis")]
+    relays: bool,
     /// Each tier's own times of completions and embeddings.
     redis_ttl: [Option<u64>; 2],
     disk_ttl: [Option<u64>; 2],
@@ -171,6 +173,11 @@ impl Tiers {
             },
             disk,
             shares: cache.redis.as_ref().is_some_and(|redis| redis.share_calls),
+            #[cfg(feature = "redis")]
+            relays: cache
+                .redis
+                .as_ref()
+                .is_some_and(|redis| redis.relay_streams),
             redis_ttl: cache
                 .redis
                 .as_ref()
@@ -305,19 +312,35 @@ impl Tiers {
     }
 
     /// Takes the turn to ask for an answer, where the marks are these, or says whose it is; `None` where that cannot be
-    /// known, and everybody asks.
-    pub(crate) async fn turn(&self, key: &Key, seen: &Seen) -> Option<Turn> {
+    /// known, and everybody asks. Of a turn of ours the stream, if it is one, may be given on.
+    pub(crate) async fn turn(&self, key: &Key, seen: &Seen, streamed: bool) -> Option<Turn> {
         #[cfg(feature = "redis")]
         if let (Some(redis), Some(marks)) = (&self.redis, seen.redis) {
-            let mut halves = [[0; 16]; 2];
-            for (half, bytes) in halves.iter_mut().zip(key.0.chunks_exact(16)) {
-                half.copy_from_slice(bytes);
-            }
-            let of = super::marks::digest(halves.iter().chain([&marks]));
-            return redis.turn(&of).await.ok();
+            return redis
+                .turn(&turn_of(key, &marks), streamed && self.relays)
+                .await
+                .ok();
         }
-        let _ = (key, seen);
+        let _ = (key, seen, streamed);
         None
+    }
+
+    /// Begins to follow the stream of whoever has the turn; `None` where streams are not given on.
+    pub(crate) fn follow(&self, key: &Key, seen: &Seen, holder: &[u8]) -> Option<Follow> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = self.redis.as_ref().filter(|_| self.relays) {
+            return Some(redis.follow(&turn_of(key, &seen.redis?), holder));
+        }
+        let _ = (key, seen, holder);
+        None
+    }
+
+    /// What has come of it since the last look; `None` where no more can be had.
+    pub(crate) async fn followed(&self, follow: &mut Follow) -> Option<Vec<StreamEvent>> {
+        #[cfg(feature = "redis")]
+        return self.redis.as_ref()?.followed(follow).await.ok();
+        #[cfg(not(feature = "redis"))]
+        match *follow {}
     }
 
     /// Changes the mark of a scope in every tier, the folder's first: what is found there after Redis was asked for its
@@ -499,6 +522,16 @@ impl Tiers {
     pub(crate) fn stats(&self) -> Vec<TierStats> {
         self.guards().map(Guard::stats).collect()
     }
+}
+
+/// The turn to ask for an answer while the marks are these.
+#[cfg(feature = "redis")]
+fn turn_of(key: &Key, marks: &Token) -> Token {
+    let mut halves = [[0; 16]; 2];
+    for (half, bytes) in halves.iter_mut().zip(key.0.chunks_exact(16)) {
+        half.copy_from_slice(bytes);
+    }
+    super::marks::digest(halves.iter().chain([marks]))
 }
 
 fn size(bytes: u64) -> usize {

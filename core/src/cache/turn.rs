@@ -1,8 +1,19 @@
 //! Whose turn it is to ask for an answer that several processes want at once.
 
+use crate::types::StreamEvent;
+
 /// A turn of ours. Dropping it lets the next one.
 pub(crate) struct Lease {
-    _held: Box<dyn Send + Sync>,
+    held: Box<dyn Held>,
+}
+
+/// What holds a turn.
+pub(crate) trait Held: Send + Sync {
+    /// Whether another process wants the events of its stream as they come.
+    fn is_followed(&self) -> bool;
+
+    /// Gives events on; the first of them has this number, and those before it were given.
+    fn give_on(&self, first: usize, events: &[StreamEvent]);
 }
 
 impl std::fmt::Debug for Lease {
@@ -13,9 +24,20 @@ impl std::fmt::Debug for Lease {
 
 impl Lease {
     #[cfg(feature = "redis")]
-    pub(super) fn new(held: impl Send + Sync + 'static) -> Self {
+    pub(super) fn new(held: impl Held + 'static) -> Self {
         Self {
-            _held: Box::new(held),
+            held: Box::new(held),
+        }
+    }
+
+    /// Gives on what has come of a stream since the first `given` of its events, where anybody wants it.
+    pub(crate) fn give_on(&self, events: &[StreamEvent], given: &mut usize) {
+        if !self.held.is_followed() {
+            return;
+        }
+        if let Some(new) = events.get(*given..).filter(|new| !new.is_empty()) {
+            self.held.give_on(*given, new);
+            *given = events.len();
         }
     }
 }

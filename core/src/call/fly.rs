@@ -26,6 +26,17 @@ impl Flight {
         streamed: bool,
         store: Option<Key>,
     ) -> Result<Arc<Completion>> {
+        let flown = self.flown(request, log, streamed, store).await;
+        flown.map_err(|error| self.progress.after_showing(error))
+    }
+
+    async fn flown(
+        &self,
+        request: Arc<CompletionRequest>,
+        log: &EventLog,
+        streamed: bool,
+        store: Option<Key>,
+    ) -> Result<Arc<Completion>> {
         let mut standing = self.standing();
         let mut lease = None;
         if let Some(key) = store.filter(|_| !self.options.cache.refresh) {
@@ -98,6 +109,7 @@ impl Flight {
                 call: &call,
                 log,
                 keep,
+                lease: lease.as_deref(),
             };
             // Boxed: its state is the larger one, and every call's work has room for it otherwise.
             let streamed = Box::pin(self.tries(deadline, &events)).await;

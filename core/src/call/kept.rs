@@ -170,7 +170,7 @@ impl Flight {
                 Value::Completion { events, .. } => events.as_deref(),
                 Value::Embedding(_) => None,
             };
-            play(&hit, events, log).await?;
+            self.play(&hit, events, log).await?;
         }
         Ok(Some(hit))
     }
@@ -219,7 +219,7 @@ impl Flight {
         let age = found.times.age(now);
         let hit = Arc::new(as_hit(completion, found.tier, age, stale));
         if streamed {
-            play(&hit, events.as_deref(), log).await?;
+            self.play(&hit, events.as_deref(), log).await?;
         }
         Ok(Some(hit))
     }
@@ -375,13 +375,28 @@ impl Promoted {
     }
 }
 
-/// Lets a kept answer into the log of a stream, by the events it came in if it came in any.
-pub(super) async fn play(
-    hit: &Completion,
-    events: Option<&[StreamEvent]>,
-    log: &EventLog,
-) -> Result<()> {
-    let events = events.map_or_else(|| crate::client::events_of(hit), <[_]>::to_vec);
+impl Flight {
+    /// Lets a kept answer into the log of a stream, by the events it came in if it came in any, from where its callers are.
+    ///
+    /// # Errors
+    /// `cancelled`, where nobody listens any more; `stream_interrupted` where they were shown the beginning of another one.
+    pub(super) async fn play(
+        &self,
+        hit: &Completion,
+        events: Option<&[StreamEvent]>,
+        log: &EventLog,
+    ) -> Result<()> {
+        let mut events = events.map_or_else(|| crate::client::events_of(hit), <[_]>::to_vec);
+        if let Some(mut skip) = self.progress.shown(|shown| shown.skip()) {
+            skip.pass(&mut events)?;
+            skip.end()?;
+        }
+        publish(events, log).await
+    }
+}
+
+/// Lets events into the log of a stream.
+pub(super) async fn publish(events: Vec<StreamEvent>, log: &EventLog) -> Result<()> {
     let mut queue: VecDeque<_> = events
         .into_iter()
         .map(|event| {

@@ -23,6 +23,7 @@ pub(crate) mod prompt;
 #[cfg_attr(not(feature = "sqlite"), path = "unrecorded.rs")]
 pub(crate) mod recorded;
 pub(crate) mod semantic;
+mod shown;
 pub(crate) mod stream;
 mod turn;
 pub(crate) mod validate;

@@ -9,6 +9,7 @@ use super::pace::Pace;
 use super::pipeline::nanos;
 use super::recorded::Slot;
 use super::semantic::Probe;
+use super::shown::Shown;
 use crate::error::Error;
 use crate::observe::Recorder;
 use crate::transport::http::Phase;
@@ -41,6 +42,8 @@ pub(crate) struct Progress {
     open_until: AtomicU64,
     /// What is known of its question, where there is a semantic cache.
     pub(super) probe: OnceLock<Option<Box<Probe>>>,
+    /// What its callers were shown of another process's stream.
+    pub(super) shown: OnceLock<Box<Mutex<Shown>>>,
     /// What is written down of it, and how many have joined it, where there is a ledger of usage.
     pub(super) record: Slot,
     pub(super) joined: AtomicU32,
@@ -71,6 +74,25 @@ impl Progress {
             attempts.extend(carrier.attempts());
         }
         attempts
+    }
+
+    /// A look at what its callers were shown of another process's stream, if they were.
+    pub(super) fn shown<T>(&self, look: impl FnOnce(&mut Shown) -> T) -> Option<T> {
+        let shown = self.shown.get()?;
+        Some(look(
+            &mut shown.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
+    }
+
+    /// An error as its callers see it: where they were shown a part, as one with it.
+    pub(super) fn after_showing(&self, error: Error) -> Error {
+        match self.shown.get() {
+            None => error,
+            Some(shown) => {
+                let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+                shown.broken(error)
+            }
+        }
     }
 
     /// From here on its work is part of a gathered request.

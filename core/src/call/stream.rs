@@ -13,7 +13,9 @@ use super::budget::Billable;
 use super::flight::Publisher;
 use super::fold::Fold;
 use super::pipeline::{Failure, Flight, Success, Try};
+use super::shown::Skip;
 use crate::cache::memory::event_bytes;
+use crate::cache::turn::Lease;
 use crate::client::config::ProviderKind;
 use crate::error::{Billed, Error, ErrorKind, Result};
 use crate::provider::{self, Progress as Decoded, StreamDecoder};
@@ -37,6 +39,11 @@ pub(crate) struct Streamed {
 pub(crate) struct Relay<'a> {
     flight: &'a Flight,
     log: &'a EventLog,
+    /// The turn it was asked in, for other processes that want the events too, and how many of them were given on.
+    lease: Option<&'a Lease>,
+    given: usize,
+    /// What listeners were shown of another process's copy.
+    skip: Skip,
     fold: Fold,
     kept: Option<Vec<StreamEvent>>,
     kept_bytes: usize,
@@ -48,12 +55,18 @@ pub(crate) struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    fn new(flight: &'a Flight, log: &'a EventLog, keep: bool, max_kept: usize) -> Self {
+    fn new(flight: &'a Flight, events: &Events<'a>, max_kept: usize) -> Self {
         Self {
             flight,
-            log,
+            log: events.log,
+            lease: events.lease,
+            given: 0,
+            skip: flight
+                .progress
+                .shown(|shown| shown.skip())
+                .unwrap_or_default(),
             fold: Fold::new(),
-            kept: keep.then(Vec::new),
+            kept: events.keep.then(Vec::new),
             kept_bytes: 0,
             max_kept,
             held: Vec::new(),
@@ -78,6 +91,10 @@ impl<'a> Relay<'a> {
                 }
             }
         }
+        self.skip.pass(events)?;
+        if events.is_empty() {
+            return Ok(());
+        }
         if !self.committed {
             self.held.append(events);
             let only_opening = self.held.iter().all(|event| {
@@ -94,6 +111,9 @@ impl<'a> Relay<'a> {
             self.claim()?;
             std::mem::swap(&mut self.held, events);
             self.committed = true;
+        }
+        if let (Some(lease), Some(kept)) = (self.lease, &self.kept) {
+            lease.give_on(kept, &mut self.given);
         }
         self.publish(events).await
     }
@@ -122,7 +142,11 @@ impl<'a> Relay<'a> {
     /// The error of a stream that broke, as its callers see it.
     pub(super) fn broken(&self, error: Error) -> Failure {
         if !self.committed {
-            return error.into();
+            return Failure {
+                // It goes on with what was shown of another copy, or not at all.
+                committed: error.fields().partial.is_some(),
+                ..Failure::from(error)
+            };
         }
         let partial = self.fold.partial();
         let error = match error.kind() {
@@ -157,9 +181,12 @@ impl<'a> Relay<'a> {
         }
     }
 
-    async fn finish(mut self, events: &mut Vec<StreamEvent>) -> Result<Streamed> {
+    async fn finish(mut self, events: &mut Vec<StreamEvent>) -> Result<Streamed, Failure> {
+        let passed = self.pass(events).await;
+        if let Err(error) = passed.and_then(|()| self.skip.end()) {
+            return Err(self.broken(error));
+        }
         // A good answer may consist of its opening alone.
-        self.pass(events).await?;
         if !self.committed {
             self.claim()?;
             std::mem::swap(&mut self.held, events);
@@ -190,6 +217,8 @@ pub(crate) struct Events<'a> {
     pub(crate) log: &'a EventLog,
     /// Whether the events are to be kept for a cache.
     pub(crate) keep: bool,
+    /// The turn it is asked in, where processes ask in turn.
+    pub(crate) lease: Option<&'a Lease>,
 }
 
 impl Try for Events<'_> {
@@ -204,21 +233,17 @@ impl Try for Events<'_> {
     }
 
     async fn attempt(&self, flight: &Flight) -> Result<Success<Streamed>, Failure> {
-        flight.stream(self.call, self.log, self.keep).await
+        flight.stream(self).await
     }
 }
 
 impl Flight {
-    async fn stream(
-        &self,
-        call: &Outgoing,
-        log: &EventLog,
-        keep: bool,
-    ) -> Result<Success<Streamed>, Failure> {
+    async fn stream(&self, asked: &Events<'_>) -> Result<Success<Streamed>, Failure> {
+        let call = asked.call;
         let phase = self.phase();
         let max_kept =
             usize::try_from(self.core.config.limits.max_stream_log_bytes).unwrap_or(usize::MAX);
-        let mut relay = Relay::new(self, log, keep, max_kept);
+        let mut relay = Relay::new(self, asked, max_kept);
         let mut events = Vec::new();
         if self.route.is_orchestrator {
             // Boxed: the state of this road would be moved about by every call of the other.

@@ -13,9 +13,10 @@ use ossai::{CallOptions, Client, CompletionRequest, Config};
 use serde_json::{Value, json};
 use sim::arguments::{number, text};
 use sim::chance::Chance;
+use sim::http::Request;
 use sim::roads::Failed;
-use sim::tally::check;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use sim::tally::{check, verdict};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
@@ -134,29 +135,11 @@ async fn one(
     vendor: &Shared,
     chance: &Mutex<Chance>,
 ) -> Result<Option<()>, Failed> {
-    let mut head = String::new();
-    if stream.read_line(&mut head).await? == 0 {
+    let Some(request) = Request::read(stream).await? else {
         return Ok(None);
-    }
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await?;
-        if line.trim_end().is_empty() {
-            break;
-        }
-        if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = bytes.trim().parse()?;
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
-    let mut words = head.split(' ');
-    let (method, path) = (
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default(),
-    );
-    let answer = lock(vendor).answer(method, path, &String::from_utf8_lossy(&body));
+    };
+    let (method, path) = (&request.method, &request.path);
+    let answer = lock(vendor).answer(method, path, &request.body);
     let wait = chance
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -302,9 +285,5 @@ async fn main() -> ExitCode {
         Some(journal) => ask(&journal).await.map(|()| true),
         None => checks().await,
     };
-    if good.unwrap_or_else(|error| check(false, &error.to_string())) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    verdict(good)
 }

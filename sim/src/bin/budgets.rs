@@ -21,7 +21,7 @@ use sim::arguments::{number, text};
 use sim::books::{Books, Place, fresh};
 use sim::chance::Chance;
 use sim::roads::{self, Failed};
-use sim::tally::check;
+use sim::tally::{check, verdict};
 use sim::upstream::Upstream;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -404,12 +404,5 @@ async fn run() -> Result<bool, Failed> {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("FAIL {error}");
-            ExitCode::FAILURE
-        }
-    }
+    verdict(run().await)
 }

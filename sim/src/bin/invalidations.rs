@@ -13,7 +13,7 @@ use serde_json::json;
 use sim::arguments::text;
 use sim::redis::Redis;
 use sim::roads::Failed;
-use sim::tally::check;
+use sim::tally::{check, verdict};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -191,9 +191,5 @@ async fn main() -> ExitCode {
     }
     let server = text("redis-server").unwrap_or_default();
     let good = checks(Path::new(&server)).await;
-    if good.unwrap_or_else(|error| check(false, &error.to_string())) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    verdict(good)
 }

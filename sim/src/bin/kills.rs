@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sim::arguments::{number, text};
 use sim::call::{Way, make};
 use sim::roads::{self, Failed};
-use sim::tally::{Tally, check};
+use sim::tally::{Tally, check, verdict};
 use sim::upstream::Upstream;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -215,12 +215,5 @@ async fn run() -> Result<bool, Failed> {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("FAIL {error}");
-            ExitCode::FAILURE
-        }
-    }
+    verdict(run().await)
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sim::arguments::text;
 use sim::books::fresh;
 use sim::roads::{self, Failed};
-use sim::tally::check;
+use sim::tally::{check, verdict};
 use sim::upstream::Upstream;
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -310,12 +310,5 @@ async fn run() -> Result<bool, Failed> {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("FAIL {error}");
-            ExitCode::FAILURE
-        }
-    }
+    verdict(run().await)
 }

@@ -15,7 +15,7 @@ use ossai::{CallOptions, Client};
 use sim::arguments::{number, text};
 use sim::call::{Outcome, Way, make};
 use sim::roads::{self, Failed};
-use sim::tally::{Tally, check};
+use sim::tally::{Tally, check, verdict};
 use sim::upstream::{Mood, Upstream};
 use tokio::task::JoinSet;
 
@@ -151,7 +151,7 @@ async fn weather(load: Arc<Load>) {
     }
 }
 
-fn verdict(samples: &[Sample], seconds: u64) -> bool {
+fn is_flat(samples: &[Sample], seconds: u64) -> bool {
     // The first half fills caches, pools and the allocator's own free lists.
     let late = &samples[samples.len() / 2..];
     #[expect(clippy::cast_precision_loss)]
@@ -239,7 +239,7 @@ async fn run() -> Result<bool, Failed> {
             s.at, s.rss_kib, s.descriptors, s.tasks, s.calls
         );
     }
-    let mut good = verdict(&samples, seconds);
+    let mut good = is_flat(&samples, seconds);
 
     for client in &load.clients {
         let flights = client.stats().flights_in_flight;
@@ -283,12 +283,5 @@ async fn run() -> Result<bool, Failed> {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("FAIL {error}");
-            ExitCode::FAILURE
-        }
-    }
+    verdict(run().await)
 }

@@ -9,7 +9,7 @@ use ossai::{CallOptions, Client};
 use sim::arguments::number;
 use sim::call::{Outcome, Way, make};
 use sim::roads::{self, Failed};
-use sim::tally::{Tally, check};
+use sim::tally::{Tally, check, verdict};
 use sim::upstream::{Mood, Record, Upstream};
 use tokio::task::JoinSet;
 
@@ -181,12 +181,5 @@ async fn run() -> Result<bool, Failed> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("FAIL {error}");
-            ExitCode::FAILURE
-        }
-    }
+    verdict(run().await)
 }

@@ -1,8 +1,9 @@
 //! Calls that real processes share through a real Redis: one stream from the upstream for two processes, and another one
-//! only when the process that had it is killed (`kill -9`) half-way, or Redis is away.
+//! only when the process that had it is killed (`kill -9`) half-way, or Redis is away; whole, and given on while it comes.
 //!
-//! `--redis-server PATH`. The processes are this program with `--ask PROMPT --redis URL --upstream URL`: each streams one
-//! completion and prints a line for each piece, and `done`, where it came from, and the whole.
+//! `--redis-server PATH`. The processes are this program with `--ask PROMPT --redis URL --upstream URL`, and `--relay yes`:
+//! each streams one completion and prints a line for each piece, and `done`, where it came from, and the whole; or `broken`,
+//! why, and what it had.
 
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -12,10 +13,11 @@ use std::time::{Duration, Instant};
 use ossai::{Client, CompletionRequest, Config, StreamEvent};
 use serde_json::json;
 use sim::arguments::text;
+use sim::http::Request;
 use sim::redis::Redis;
 use sim::roads::Failed;
-use sim::tally::check;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use sim::tally::{check, verdict};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -47,30 +49,30 @@ async fn upstream() -> Result<(String, Streams), Failed> {
     Ok((url, streams))
 }
 
+/// The answer to every prompt, but for those with `anew`: of them each stream has other words.
+fn piece(n: usize, stream: usize, prompt: &str) -> String {
+    match prompt.contains("anew") && n >= PIECES / 4 {
+        true => format!("{n} of {stream} "),
+        false => format!("{n} "),
+    }
+}
+
 async fn answer(stream: TcpStream, asked: Streams) -> Result<(), std::io::Error> {
     let mut stream = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await?;
-        if line.trim_end().is_empty() {
-            break;
-        }
-        let line = line.to_ascii_lowercase();
-        if let Some(bytes) = line.strip_prefix("content-length:") {
-            length = bytes.trim().parse().unwrap_or(0);
-        }
-    }
-    stream.read_exact(&mut vec![0; length]).await?;
-    asked
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(Instant::now());
+    let Some(request) = Request::read(&mut stream).await? else {
+        return Ok(());
+    };
+    let number = {
+        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.push(Instant::now());
+        asked.len()
+    };
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).await?;
     for n in 0..=PIECES {
         let choice = if n < PIECES {
-            json!({"index": 0, "delta": {"content": format!("{n} ")}, "finish_reason": null})
+            let text = piece(n, number, &request.body);
+            json!({"index": 0, "delta": {"content": text}, "finish_reason": null})
         } else {
             json!({"index": 0, "delta": {}, "finish_reason": "stop"})
         };
@@ -84,23 +86,29 @@ async fn answer(stream: TcpStream, asked: Streams) -> Result<(), std::io::Error>
 }
 
 async fn ask(prompt: &str) -> Result<(), Failed> {
-    let url = text("redis").unwrap_or_default();
+    let redis = json!({"url": text("redis"), "share_calls": true, "relay_streams": text("relay").is_some(), "key": text("key")});
     let config = json!({
         "providers": {"openai": {"base_url": text("upstream"), "api_key": "sk-not-used"}},
-        "cache": {"redis": {"url": url, "share_calls": true}},
+        "cache": {"redis": redis},
     });
     let client = Client::new(Config::from_json(&config.to_string())?)?;
     let mut request = CompletionRequest::new("openai/m", prompt);
     request.temperature = Some(0.0);
     let mut stream = client.stream(request).await?;
     while let Some(event) = stream.next().await {
-        match event? {
-            StreamEvent::TextDelta { text, .. } => println!("{text}"),
-            StreamEvent::End { completion } => {
+        match event {
+            Ok(StreamEvent::TextDelta { text, .. }) => println!("{text}"),
+            Ok(StreamEvent::End { completion }) => {
                 let tier = completion.cache.tier.map(|tier| json!(tier));
                 println!("done {} {}", tier.unwrap_or_default(), completion.text);
             }
-            _ => {}
+            Ok(_) => {}
+            Err(error) => {
+                let fields = error.fields();
+                let had = fields.partial.as_ref().map_or("", |had| &had.text);
+                let why = fields.detail.as_deref().unwrap_or_default();
+                println!("broken {} {why} {had}", error.kind().name());
+            }
         }
     }
     client.close(Duration::from_secs(5)).await;
@@ -111,18 +119,33 @@ async fn ask(prompt: &str) -> Result<(), Failed> {
 struct Asker {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    /// The pieces it has printed.
+    had: String,
 }
 
 impl Asker {
-    fn start(prompt: &str, redis: &str, upstream: &str) -> Result<Self, Failed> {
+    fn start(options: &[&str], redis: &str, upstream: &str) -> Result<Self, Failed> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["--ask", prompt, "--redis", redis, "--upstream", upstream])
+            .args(["--redis", redis, "--upstream", upstream, "--ask"])
+            .args(options)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let out = child.stdout.take().ok_or("no standard output")?;
-        let lines = BufReader::new(out).lines();
-        Ok(Self { child, lines })
+        Ok(Self {
+            child,
+            lines: BufReader::new(out).lines(),
+            had: String::new(),
+        })
+    }
+
+    /// Waits for so many pieces.
+    async fn pieces(&mut self, count: usize) -> Result<(), Failed> {
+        for _ in 0..count {
+            let line = self.line().await?;
+            self.had += &line;
+        }
+        Ok(())
     }
 
     async fn line(&mut self) -> Result<String, Failed> {
@@ -130,25 +153,122 @@ impl Asker {
         Ok(line.ok_or("the process ended too early")?)
     }
 
-    /// What it says at its end.
-    async fn done(mut self) -> Result<String, Failed> {
+    /// What it says at its end; the pieces are in `had`.
+    async fn end(&mut self) -> Result<String, Failed> {
         loop {
             let line = self.line().await?;
-            if let Some(done) = line.strip_prefix("done ") {
+            if line.starts_with("done ") || line.starts_with("broken ") {
                 self.child.wait().await?;
-                return Ok(done.to_owned());
+                return Ok(line);
             }
+            self.had += &line;
         }
     }
+
+    /// What it says at its good end.
+    async fn done(mut self) -> Result<String, Failed> {
+        let line = self.end().await?;
+        Ok(line.strip_prefix("done ").ok_or(line.clone())?.to_owned())
+    }
+}
+
+/// Streams that are given on to another process while they come.
+async fn relays(redis: &mut Redis, upstream: &str, streams: &Streams) -> Result<bool, Failed> {
+    const KEY: &str = "a key of at least sixteen characters";
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    let whole = whole();
+    let start =
+        |prompt: &str| Asker::start(&[prompt, "--relay", "yes", "--key", KEY], &url, upstream);
+    let mut good = true;
+
+    let before = count(streams);
+    let mut holder = start("live")?;
+    holder.pieces(PIECES / 4).await?;
+    let mut other = start("live")?;
+    other.pieces(1).await?;
+    let first = Instant::now();
+    let names = redis.ask(&["KEYS", "ossai:relays:*"]).await?;
+    let names = String::from_utf8(names)?;
+    let name = names.lines().find(|name| !name.ends_with(":wanted"));
+    let stored = redis.ask(&["GET", name.unwrap_or_default()]).await?;
+    let hidden = !stored.is_empty() && !stored.windows(5).any(|bytes| bytes == b"text_");
+    holder.end().await?;
+    let ahead = first.elapsed();
+    let end = other.end().await?;
+    let asked = count(streams) - before;
+    good &= check(
+        asked == 1
+            && end == format!("done \"redis\" {whole}")
+            && other.had == whole
+            && ahead > PACE * 3,
+        &format!(
+            "a stream is given on while it comes: {asked} from the upstream, the first piece {ahead:?} before the end: {end}"
+        ),
+    );
+    good &= check(
+        hidden,
+        &format!("what is given on is sealed: {} bytes", stored.len()),
+    );
+
+    let before = count(streams);
+    let mut holder = start("killed")?;
+    holder.pieces(PIECES / 4).await?;
+    let mut other = start("killed")?;
+    other.pieces(PIECES / 3).await?;
+    holder.child.kill().await?;
+    let killed = Instant::now();
+    let end = other.end().await?;
+    let (asked, took) = (count(streams) - before, killed.elapsed());
+    good &= check(
+        asked == 2
+            && end == format!("done null {whole}")
+            && other.had == whole
+            && took < HANDED_OVER,
+        &format!(
+            "its process is killed: the other asks and goes on where it was, {took:?} later: {end}"
+        ),
+    );
+
+    let mut holder = start("anew")?;
+    holder.pieces(PIECES / 4).await?;
+    let mut other = start("anew")?;
+    other.pieces(PIECES / 3).await?;
+    holder.child.kill().await?;
+    let end = other.end().await?;
+    good &= check(
+        end == format!("broken stream_interrupted differs {}", other.had),
+        &format!("its process is killed and the new answer has other words: {end}"),
+    );
+
+    let before = count(streams);
+    let mut holder = start("away")?;
+    holder.pieces(PIECES / 4).await?;
+    let mut other = start("away")?;
+    other.pieces(PIECES / 3).await?;
+    redis.stop().await;
+    let (held, end) = (holder.end().await?, other.end().await?);
+    let asked = count(streams) - before;
+    let done = format!("done null {whole}");
+    good &= check(
+        asked == 2 && held == done && end == done && other.had == whole,
+        &format!("Redis is killed half-way: {asked} from the upstream, {end}"),
+    );
+    redis.restart().await?;
+    Ok(good)
+}
+
+fn whole() -> String {
+    (0..PIECES).map(|n| format!("{n} ")).collect()
 }
 
 async fn checks(server: &Path) -> Result<bool, Failed> {
     let mut redis = Redis::start(server).await?;
     let url = format!("redis://127.0.0.1:{}", redis.port);
     let (upstream, streams) = upstream().await?;
-    let whole = (0..PIECES).map(|n| format!("{n} ")).collect::<String>();
-    let start = |prompt: &str| Asker::start(prompt, &url, &upstream);
-    let mut good = true;
+    let whole = whole();
+    let start = |prompt: &str| Asker::start(&[prompt], &url, &upstream);
+    let mut good = relays(&mut redis, &upstream, &streams).await?;
+    let relayed = count(&streams);
 
     let (a, b) = (start("one")?, start("one")?);
     let (a, b) = tokio::try_join!(a.done(), b.done())?;
@@ -156,25 +276,23 @@ async fn checks(server: &Path) -> Result<bool, Failed> {
     both.sort();
     let fine = both == [format!("\"redis\" {whole}"), format!("null {whole}")];
     good &= check(
-        fine && count(&streams) == 1,
+        fine && count(&streams) - relayed == 1,
         &format!(
             "two processes, one stream each: {} from the upstream, {both:?}",
-            count(&streams)
+            count(&streams) - relayed
         ),
     );
 
     let mut holder = start("two")?;
-    for _ in 0..PIECES / 3 {
-        holder.line().await?;
-    }
+    holder.pieces(PIECES / 3).await?;
     let other = start("two")?;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let before = count(&streams);
+    let before = count(&streams) - relayed;
     holder.child.kill().await?;
     let killed = Instant::now();
     let other = other.done().await?;
     let took = killed.elapsed();
-    let after = count(&streams);
+    let after = count(&streams) - relayed;
     good &= check(
         before == 2 && after == 3 && other == format!("null {whole}") && took < HANDED_OVER,
         &format!(
@@ -189,10 +307,10 @@ async fn checks(server: &Path) -> Result<bool, Failed> {
     let (a, b) = tokio::try_join!(a.done(), b.done())?;
     let alone = format!("null {whole}");
     good &= check(
-        a == alone && b == alone && count(&streams) == 5,
+        a == alone && b == alone && count(&streams) - relayed == 5,
         &format!(
             "without Redis each asks for itself: {} streams",
-            count(&streams) - 3
+            count(&streams) - relayed - 3
         ),
     );
     Ok(good)
@@ -211,9 +329,5 @@ async fn main() -> ExitCode {
     }
     let server = text("redis-server").unwrap_or_default();
     let good = checks(Path::new(&server)).await;
-    if good.unwrap_or_else(|error| check(false, &error.to_string())) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    verdict(good)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::kept::{Standing, as_hit, play};
+use super::kept::{Standing, as_hit};
 use super::key::{self, Key};
 use super::pace::Asked;
 use super::pipeline::{Flight, millis};
@@ -98,7 +98,7 @@ impl Flight {
         hit.cache.lookup_cost = spent;
         let hit = Arc::new(hit);
         if streamed {
-            play(&hit, events.as_deref(), log).await?;
+            self.play(&hit, events.as_deref(), log).await?;
         }
         Ok(Some(hit))
     }
