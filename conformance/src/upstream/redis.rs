@@ -144,10 +144,16 @@ fn keep(kept: &mut HashMap<Vec<u8>, Vec<u8>>, name: &str, words: &[Vec<u8>]) -> 
             reply
         }
         "GETRANGE" => {
-            let end = String::from_utf8_lossy(&word(3)).parse::<usize>();
+            let place = |i: usize| String::from_utf8_lossy(&word(i)).parse().unwrap_or(0_usize);
             let value = kept.get(&word(1)).map(Vec::as_slice).unwrap_or_default();
-            let most = value.len().min(end.unwrap_or(0).saturating_add(1));
-            bulk(value.get(..most).unwrap_or_default())
+            let end = value.len().min(place(3).saturating_add(1));
+            bulk(value.get(place(2)..end).unwrap_or_default())
+        }
+        "EXISTS" => format!(":{}\r\n", u8::from(kept.contains_key(&word(1)))).into_bytes(),
+        // The script that gives a stream on; nothing here runs out.
+        "EVAL" if word(1).starts_with(b"redis.call('append'") => {
+            kept.entry(word(3)).or_default().extend(word(4));
+            b":1\r\n".to_vec()
         }
         "GET" => kept
             .get(&word(1))
