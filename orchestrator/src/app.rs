@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ossai::budget::SharedBudgets;
+use ossai::ledger::Untold;
 use ossai::{Client, Error, ErrorKind, Result};
 use tokio::sync::Semaphore;
 
@@ -27,7 +28,7 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) recorder: Recorder,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) room: Arc<Semaphore>,
     pub(crate) clients: Clients,
     pub(crate) models: ModelLists,
@@ -93,6 +94,7 @@ impl App {
 pub(crate) struct Clients {
     template: ossai::Config,
     pub(crate) budgets: SharedBudgets,
+    untold: Untold,
     most: usize,
     held: Mutex<Held>,
 }
@@ -106,10 +108,11 @@ struct Held {
 impl Clients {
     /// # Errors
     /// Budgets that are wrong.
-    pub(crate) fn new(template: ossai::Config, most: usize) -> Result<Self> {
+    pub(crate) fn new(template: ossai::Config, most: usize, untold: Untold) -> Result<Self> {
         Ok(Self {
             budgets: SharedBudgets::new(&template)?,
             template,
+            untold,
             most,
             held: Mutex::default(),
         })
@@ -128,7 +131,7 @@ impl Clients {
             tenant: Some(tenant.to_string()),
             ..self.template.clone()
         };
-        let client = Client::with_budgets(config, &self.budgets)?;
+        let client = Client::with_records(config, &self.budgets, Arc::clone(&self.untold))?;
         if held.clients.len() >= self.most {
             let oldest = held
                 .clients

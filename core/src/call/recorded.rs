@@ -1,4 +1,5 @@
-//! The stage that records a flight in the client's own ledger: once, however it ends, with all who shared it.
+//! The stage that records a flight in the client's own ledger: once, however it ends, with all who shared it. Whoever keeps
+//! a record of calls instead is told of what flights cost that none of their callers was told: the one to be told had left.
 //!
 //! The record lies with what the flight's callers share, and is handed over when the last of them lets go: then nobody can
 //! join any more, and everybody who did has been counted. Calls over an orchestrator are recorded there, those past it here.
@@ -17,8 +18,7 @@ use crate::client::Core;
 use crate::client::config::UsageConfig;
 use crate::client::route::Route;
 use crate::error::{Billed, Error, ErrorKind, Result};
-pub(crate) use crate::ledger::Recorder;
-use crate::ledger::UsageRow;
+use crate::ledger::{Recorder, Untold, UsageRow};
 use crate::retry::Clock;
 use crate::types::{
     Attempt, CacheOutcome, CacheStatus, CallOptions, Completion, CompletionRequest, Cost,
@@ -32,18 +32,44 @@ pub(crate) enum Recorded<'a> {
     Embedding(&'a EmbeddingRequest),
 }
 
-/// The way into the ledger a configuration names, if it names one. Nothing is opened before the first record.
-///
-/// # Errors
-/// None; a build without SQLite refuses one that is named.
-pub(crate) fn recorder(config: &UsageConfig) -> Result<Option<Arc<Recorder>>> {
-    let open = |path: &PathBuf| Arc::new(Recorder::new(path.clone(), config.retention_days));
-    Ok(config.ledger.as_ref().map(open))
+/// Where the records of flights go.
+#[derive(Clone)]
+pub(crate) enum Records {
+    /// All of them, to the client's ledger.
+    Ledger(Arc<Recorder>),
+    /// Those with a cost that none of its callers was told.
+    Untold(Untold),
+}
+
+impl Records {
+    /// The way into the ledger a configuration names, if it names one. Nothing is opened before the first record.
+    ///
+    /// # Errors
+    /// None; a build without SQLite refuses one that is named.
+    pub(crate) fn of(config: &UsageConfig) -> Result<Option<Self>> {
+        let open = |path: &PathBuf| Arc::new(Recorder::new(path.clone(), config.retention_days));
+        Ok(config.ledger.as_ref().map(open).map(Self::Ledger))
+    }
+
+    /// How many could not be kept.
+    pub(crate) fn lost(&self) -> u64 {
+        match self {
+            Self::Ledger(recorder) => recorder.lost(),
+            Self::Untold(_) => 0,
+        }
+    }
+
+    /// Waits until all are kept.
+    pub(crate) async fn flush(&self) {
+        if let Self::Ledger(recorder) = self {
+            recorder.flush().await;
+        }
+    }
 }
 
 /// A record under way.
 pub(super) struct Record {
-    recorder: Arc<Recorder>,
+    records: Records,
     clock: Arc<dyn Clock>,
     began: Duration,
     state: Mutex<State>,
@@ -55,6 +81,8 @@ struct State {
     ended: bool,
     /// What it used and cost is known although its callers left before.
     paid: bool,
+    /// The caller that is told what it cost has been told.
+    told: bool,
 }
 
 impl std::fmt::Debug for Record {
@@ -114,7 +142,7 @@ impl Core {
         request_id: &str,
         reads_cache: bool,
     ) {
-        let Some(recorder) = self.recorder.as_ref().filter(|_| !route.is_orchestrator) else {
+        let Some(records) = self.records.as_ref().filter(|_| !route.is_orchestrator) else {
             return;
         };
         let mut row = self.row(what, options, request_id);
@@ -122,20 +150,21 @@ impl Core {
             row.cache = "miss".into();
         }
         let _ = progress.record.set(Box::new(Record {
-            recorder: Arc::clone(recorder),
+            records: records.clone(),
             clock: Arc::clone(&self.clock),
             began: self.clock.now(),
             state: Mutex::new(State {
                 row,
                 ended: false,
                 paid: false,
+                told: false,
             }),
         }));
     }
 
     /// Counts a caller who shares a flight that may be recorded.
     pub(crate) fn record_joined(&self, progress: &Progress) {
-        if self.recorder.is_some() {
+        if self.records.is_some() {
             progress.joined.fetch_add(1, Relaxed);
         }
     }
@@ -150,7 +179,9 @@ impl Core {
         (cost, cache): (&Cost, &CacheOutcome),
         latency_us: u64,
     ) {
-        let Some(recorder) = self.recorder.as_ref().filter(|_| !route.is_orchestrator) else {
+        let Some(Records::Ledger(recorder)) =
+            self.records.as_ref().filter(|_| !route.is_orchestrator)
+        else {
             return;
         };
         let mut row = self.row(what, options, request_id);
@@ -212,6 +243,14 @@ impl Progress {
         }
     }
 
+    /// Notes that the outcome has reached the caller that is told what it cost.
+    pub(crate) fn told(&self) {
+        if let Some(record) = self.record.get() {
+            let mut state = record.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.told = true;
+        }
+    }
+
     /// Notes that a caller's time ran out: with it the flight ends, unless another one waits longer.
     pub(super) fn ran_out(&self) {
         if let Some(record) = self.record.get() {
@@ -226,7 +265,7 @@ impl Progress {
     fn hand_over(&mut self, record: Box<Record>) {
         let joined = *self.joined.get_mut();
         let Record {
-            recorder,
+            records,
             clock,
             began,
             state,
@@ -235,6 +274,7 @@ impl Progress {
             mut row,
             ended,
             paid,
+            told,
         } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !ended {
             row.attempts = u32::try_from(self.attempts().len()).unwrap_or(u32::MAX);
@@ -256,7 +296,15 @@ impl Progress {
         };
         row.time = wall_ms(&*clock);
         row.latency_us = micros(clock.now().saturating_sub(began));
-        recorder.record(row);
+        match records {
+            Records::Ledger(recorder) => recorder.record(row),
+            Records::Untold(_) if told || row.cost.is_none_or(|cost| cost.0 == 0) => {}
+            Records::Untold(tell) => {
+                // Its calls have rows of their own, and so what they were spared.
+                (row.calls, row.joined, row.saved) = (0, 0, None);
+                tell(row);
+            }
+        }
     }
 }
 

@@ -13,11 +13,24 @@ use crate::types::{
     EmbeddingResponse, Usage,
 };
 
-/// There is none.
+/// There are none.
 #[derive(Debug)]
-pub(crate) enum Recorder {}
+pub(crate) enum Records {}
 
-impl Recorder {
+impl Records {
+    /// # Errors
+    /// `unsupported` where a ledger is configured.
+    pub(crate) fn of(config: &UsageConfig) -> Result<Option<Self>> {
+        match config.ledger {
+            None => Ok(None),
+            Some(_) => Err(Error::new(
+                ErrorKind::Unsupported,
+                "this build keeps no record of calls: it is without the feature `sqlite`",
+            )
+            .with(|fields| fields.field = Some("config.usage.ledger".into()))),
+        }
+    }
+
     pub(crate) fn lost(&self) -> u64 {
         match *self {}
     }
@@ -36,19 +49,6 @@ pub(crate) enum Recorded<'a> {
 }
 
 pub(super) type Slot = ();
-
-/// # Errors
-/// `unsupported` where one is configured.
-pub(crate) fn recorder(config: &UsageConfig) -> Result<Option<Arc<Recorder>>> {
-    match config.ledger {
-        None => Ok(None),
-        Some(_) => Err(Error::new(
-            ErrorKind::Unsupported,
-            "this build keeps no record of calls: it is without the feature `sqlite`",
-        )
-        .with(|fields| fields.field = Some("config.usage.ledger".into()))),
-    }
-}
 
 impl Core {
     #[allow(clippy::unused_self)]
@@ -91,6 +91,8 @@ impl Progress {
     pub(crate) fn embedded(&self, _: &Result<Arc<EmbeddingResponse>>) {}
 
     pub(super) fn paid(&self, _: &Usage, _: &Cost) {}
+
+    pub(crate) fn told(&self) {}
 
     pub(super) fn ran_out(&self) {}
 }

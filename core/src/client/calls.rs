@@ -141,8 +141,11 @@ impl Core {
             call.deadline.saturating_sub(call.started),
         );
         let answer = timer.limit(pin!(subscriber.result())).await;
-        let answer = answer.unwrap_or_else(|| Err(subscriber.progress().timed_out("total")));
         let joined = subscriber.joined();
+        if answer.is_some() && !joined {
+            subscriber.progress().told();
+        }
+        let answer = answer.unwrap_or_else(|| Err(subscriber.progress().timed_out("total")));
         match answer {
             Ok(answer) => Ok(self.deliver(&call, &answer, joined, None)),
             Err(error) => Err(self.blame(&call, error)),

@@ -201,6 +201,9 @@ impl CompletionStream {
                 }
                 Poll::Ready(Ok(false)) => *ended = true,
                 Poll::Ready(Err(error)) => {
+                    if !subscriber.joined() && !is_lagged(&error) {
+                        subscriber.progress().told();
+                    }
                     self.source = Source::Done;
                     return Poll::Ready(Err(self.core.blame(&self.call, error)));
                 }
@@ -214,6 +217,9 @@ impl CompletionStream {
             Poll::Ready(answer) => answer,
         };
         let joined = subscriber.joined();
+        if !joined {
+            subscriber.progress().told();
+        }
         self.source = Source::Done;
         match answer {
             Ok(answer) => {

@@ -236,6 +236,9 @@ impl Core {
             };
             Counters::add(counter, 1);
         }
+        if answer.is_some() && !subscriber.joined() {
+            subscriber.progress().told();
+        }
         let answer = answer
             .unwrap_or_else(|| Err(subscriber.progress().timed_out("total")))
             .map_err(|error| {

@@ -45,7 +45,7 @@ use crate::call::flight::{self, Flights};
 use crate::call::gather::Gatherer;
 use crate::call::hedge::Latencies;
 use crate::call::prompt::Reuse;
-use crate::call::recorded::{self, Recorder};
+use crate::call::recorded::Records;
 use crate::cassette::Deck;
 use crate::cost::PriceTable;
 use crate::error::{Error, ErrorKind, Result};
@@ -120,7 +120,7 @@ pub(crate) struct Core {
     /// Absent where none is configured, which then costs a look at this.
     pub(crate) budgets: Option<Arc<Budgets>>,
     /// Likewise, of what calls used and cost.
-    pub(crate) recorder: Option<Arc<Recorder>>,
+    pub(crate) records: Option<Records>,
     pub(crate) closed: std::sync::atomic::AtomicBool,
     /// How many of `testing.panics` there have been.
     panicked: std::sync::atomic::AtomicU32,
@@ -226,7 +226,8 @@ impl Client {
         credentials: impl IntoIterator<Item = (String, Arc<dyn Credential>)>,
     ) -> Result<Self> {
         let budgets = SharedBudgets::new(&config)?;
-        Self::build(config, credentials, &budgets)
+        let records = Records::of(&config.usage)?;
+        Self::build(config, credentials, &budgets, records)
     }
 
     /// A client that shares budgets, and their ledger, with others of the same configuration.
@@ -234,13 +235,33 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with_budgets(config: Config, budgets: &SharedBudgets) -> Result<Self> {
-        Self::build(config, [], budgets)
+        let records = Records::of(&config.usage)?;
+        Self::build(config, [], budgets, records)
+    }
+
+    /// The same for a program that records each call itself, as it was told: what a flight cost whose starter had left is
+    /// told to none of its callers, nor what a batch cost that ended later than they waited. `untold` is given it.
+    ///
+    /// # Errors
+    /// As [`Client::new`]; `invalid_request` where the configuration names a ledger of its own.
+    #[cfg(feature = "sqlite")]
+    pub fn with_records(
+        config: Config,
+        budgets: &SharedBudgets,
+        untold: crate::ledger::Untold,
+    ) -> Result<Self> {
+        if config.usage.ledger.is_some() {
+            let expected = "expected none: the program keeps the records";
+            return Err(Error::invalid("config.usage.ledger", expected));
+        }
+        Self::build(config, [], budgets, Some(Records::Untold(untold)))
     }
 
     fn build(
         config: Config,
         credentials: impl IntoIterator<Item = (String, Arc<dyn Credential>)>,
         budgets: &SharedBudgets,
+        records: Option<Records>,
     ) -> Result<Self> {
         config.check()?;
         let (clock, random) = time_and_chance(&config);
@@ -308,7 +329,7 @@ impl Client {
                 calibration: Calibration::new(),
                 prompts: std::sync::Mutex::default(),
                 budgets: budgets.0.clone(),
-                recorder: recorded::recorder(&config.usage)?,
+                records,
                 closed: false.into(),
                 panicked: 0.into(),
                 config,
@@ -350,7 +371,7 @@ impl Client {
             spent: NanoUsd(read(&counters.spent)),
             saved: NanoUsd(read(&counters.saved)),
             unpriced: read(&counters.unpriced),
-            unrecorded: core.recorder.as_ref().map_or(0, |recorder| recorder.lost()),
+            unrecorded: core.records.as_ref().map_or(0, Records::lost),
             tiers: core
                 .tiers
                 .as_ref()
@@ -423,8 +444,8 @@ impl Client {
                 if let Some(budgets) = &self.core.budgets {
                     budgets.flush().await;
                 }
-                if let Some(recorder) = &self.core.recorder {
-                    recorder.flush().await;
+                if let Some(records) = &self.core.records {
+                    records.flush().await;
                 }
             }))
             .await

@@ -28,6 +28,9 @@ pub use row::UsageRow;
 pub use sums::{Top, UsageSum};
 pub use trend::{Trend, TrendRow};
 
+/// Is given what a flight cost that none of its callers was told, as a record that stands for no call. It must not wait.
+pub type Untold = Arc<dyn Fn(UsageRow) + Send + Sync>;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long a statement waits for another process.

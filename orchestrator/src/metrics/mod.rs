@@ -161,6 +161,14 @@ impl Metrics {
         state.retries += u64::from(row.attempts.saturating_sub(1));
     }
 
+    /// Counts money that no call was told of.
+    pub(crate) fn untold(&self, row: &UsageRow) {
+        let mut state = self.state();
+        let place = state.place(row, self.most_models);
+        let money = state.money.entry(place).or_default();
+        money.spent += u128::from(row.cost.unwrap_or_default().0);
+    }
+
     /// Counts a request that was refused before its provider was asked.
     pub(crate) fn refused(&self, reason: &'static str) {
         *self.state().refusals.entry(reason).or_default() += 1;

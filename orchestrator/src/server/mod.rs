@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ossai::ledger::Untold;
 use ossai::{Error, ErrorKind};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -26,7 +27,7 @@ use crate::http::ModelLists;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::keyring::{Identity, Keyring, Refresher};
-use crate::store::writer::{self, Writer};
+use crate::store::writer::{self, Recorder, Writer};
 use crate::{grpc, http, logging};
 use connection::{Listening, Phase};
 use signals::{Heard, Signals};
@@ -136,13 +137,16 @@ impl Server {
             .as_ref()
             .map(|listener| local("metrics_bind", listener))
             .transpose()?;
+        let metrics = Arc::new(Metrics::new(limits.metric_models));
+        let template = behind(&config, &store);
+        let clients = Clients::new(template, limits.tenants, untold(&metrics, &recorder))?;
         let app = Arc::new(App {
             auth: config.auth(),
             keyring,
             recorder,
-            metrics: Metrics::new(limits.metric_models),
+            clients,
+            metrics,
             room: Arc::new(Semaphore::new(limits.concurrent_requests)),
-            clients: Clients::new(behind(&config, &store), limits.tenants)?,
             models: ModelLists::new(limits.tenants),
             kept: Kept::new(
                 limits.concurrent_requests,
@@ -308,6 +312,15 @@ fn behind(config: &ServeConfig, store: &Store) -> ossai::Config {
         client.budgets.ledger.get_or_insert_with(|| store.file());
     }
     client
+}
+
+/// Records and counts what a call cost whose caller was not there to be told. Its own record says that this is not known.
+fn untold(metrics: &Arc<Metrics>, recorder: &Recorder) -> Untold {
+    let (metrics, recorder) = (Arc::clone(metrics), recorder.clone());
+    Arc::new(move |row| {
+        metrics.untold(&row);
+        recorder.late(row);
+    })
 }
 
 async fn bind(field: &str, address: SocketAddr) -> Result<TcpListener, Error> {

@@ -64,6 +64,25 @@ pub(crate) fn start(store: &Store, queue: usize) -> Result<(Recorder, Writer)> {
 }
 
 impl Recorder {
+    /// Takes a row that no call stands behind. When the queue is full it waits in a task of its own.
+    pub(crate) fn late(&self, row: UsageRow) {
+        let message = Message::Row(Box::new(row));
+        let full = match self.sender.try_send(message) {
+            Err(mpsc::error::TrySendError::Full(message)) => message,
+            Err(mpsc::error::TrySendError::Closed(_)) => return lost(),
+            Ok(()) => return,
+        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return lost();
+        };
+        let sender = self.sender.clone();
+        runtime.spawn(async move {
+            if sender.send(full).await.is_err() {
+                lost();
+            }
+        });
+    }
+
     /// A place for one row.
     ///
     /// # Errors
@@ -85,6 +104,10 @@ impl Recorder {
         };
         Ok(Place(permit))
     }
+}
+
+fn lost() {
+    tracing::error!(lost = 1, "usage rows lost");
 }
 
 impl Writer {

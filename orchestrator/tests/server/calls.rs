@@ -280,6 +280,49 @@ async fn identical_calls_at_once_ask_the_provider_once() {
 }
 
 #[tokio::test]
+async fn what_a_shared_call_cost_is_recorded_although_the_one_who_began_it_has_left() {
+    let mut upstream = Upstream::start().await;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    upstream.then(Act::Wait(told));
+    let test = Test::start(Some(&upstream)).await;
+    let call = |user: &str| {
+        let mut body = question("openai/gpt-4o-mini");
+        body["ossai"] = json!({"tags": {"who": user}});
+        let call = test.http.post(test.url("/v1/chat/completions"));
+        tokio::spawn(call.body(body.to_string()).send())
+    };
+    let under_way = async |calls: u32| {
+        let line = format!("ossai_inflight_requests {calls}\n");
+        let there = async {
+            while !test.get("/metrics").await.text.contains(&line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), there).await;
+        waited.unwrap();
+    };
+    let first = call("first");
+    upstream.request().await;
+    let second = call("second");
+    under_way(2).await;
+    first.abort();
+    under_way(1).await;
+    tell.send(()).unwrap();
+    let response = second.await.unwrap().unwrap();
+    assert_eq!(response.headers()["x-ossai-cache"], "coalesced");
+    let spent = "ossai_cost_usd_total{provider=\"openai\",model=\"openai/gpt-4o-mini\"} 0.00021\n";
+    assert!(test.get("/metrics").await.text.contains(spent));
+    let rows = test.recorded(&[GroupBy::Tag("who".into())]).await;
+    let of = |who: &str| {
+        let row = rows.iter().find(|row| row.groups[0].1 == who).unwrap();
+        (row.calls, row.errors, row.cost.0, row.saved.0)
+    };
+    // The one who began it pays for it; the other one was spared it.
+    assert_eq!(of("first"), (1, 1, 210_000, 0));
+    assert_eq!(of("second"), (1, 0, 0, 210_000));
+}
+
+#[tokio::test]
 async fn a_providers_failure_is_tried_again_here_and_not_by_the_client() {
     let upstream = Upstream::start().await;
     upstream

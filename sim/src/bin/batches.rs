@@ -9,7 +9,9 @@ use std::process::{ExitCode, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ossai::{CallOptions, Client, CompletionRequest, Config};
+use ossai::budget::SharedBudgets;
+use ossai::ledger::Untold;
+use ossai::{CallOptions, Client, CompletionRequest, Config, ErrorKind};
 use serde_json::{Value, json};
 use sim::arguments::{number, text};
 use sim::chance::Chance;
@@ -236,6 +238,56 @@ async fn round(number: u64, folder: &Path, url: &str, chance: &mut Chance) -> Re
     }
 }
 
+/// Who records calls itself is told what a batch cost that ended later than its caller waited, and nothing of one in time.
+async fn late(url: &str) -> Result<bool, Failed> {
+    let rows = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&rows);
+    let config = json!({
+        "providers": {"openai": {"base_url": url, "api_key": "sk-not-used"}},
+        "batch": {"window_ms": 20, "poll_ms": 20, "max_poll_ms": 40},
+    });
+    let config = Config::from_json(&config.to_string())?;
+    let budgets = SharedBudgets::new(&config)?;
+    let untold: Untold = Arc::new(move |row| {
+        let mut rows = told.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.push(row);
+    });
+    let client = Client::with_records(config, &budgets, untold)?;
+    let ask = async |asked: &str, timeout_ms: u64| {
+        let options = CallOptions {
+            batch: Some(true),
+            timeout_ms: Some(timeout_ms),
+            ..CallOptions::default()
+        };
+        let request = CompletionRequest::new("openai/gpt-4o-mini", asked);
+        client.complete_with(request, options).await
+    };
+    let in_time = ask("in time", 10_000).await?;
+    let in_time = in_time.cost.total.unwrap_or_default();
+    let error = ask("too late", 100).await.err();
+    let count = || rows.lock().unwrap_or_else(PoisonError::into_inner).len();
+    let begun = Instant::now();
+    while count() == 0 && begun.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    client.close(Duration::from_secs(5)).await;
+    let rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+    let [row] = rows.as_slice() else {
+        return Ok(check(false, &format!("{} late costs are told", rows.len())));
+    };
+    let timed_out = error.is_some_and(|error| error.kind() == ErrorKind::Timeout);
+    Ok(check(
+        timed_out && in_time.0 > 0 && row.cost == Some(in_time) && row.calls == 0,
+        &format!(
+            "what a batch cost that ended too late for its caller is told: {} nUSD for {} tokens of {}, {}",
+            row.cost.unwrap_or_default().0,
+            row.usage.total_tokens(),
+            row.model,
+            row.outcome
+        ),
+    ))
+}
+
 async fn checks() -> Result<bool, Failed> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/v1", listener.local_addr()?);
@@ -244,6 +296,8 @@ async fn checks() -> Result<bool, Failed> {
     tokio::spawn(serve(listener, Arc::clone(&vendor), seed));
     let (rounds, mut chance) = (number("rounds", 20), Chance::new(seed));
     let folder = tempfile::tempdir()?;
+    let good = late(&url).await?;
+    *lock(&vendor) = Vendor::default();
     let mut kills = 0;
     for n in 0..rounds {
         kills +=
@@ -269,14 +323,15 @@ async fn checks() -> Result<bool, Failed> {
     let doubled = sent.values().filter(unread).count();
     let journal = std::fs::read_to_string(folder.path().join("batches"))?;
     let silent = !journal.contains("round") && !journal.contains("sk-");
-    Ok(check(
-        sent.len() == asked && doubled == 0 && silent,
-        &format!(
-            "{rounds} rounds, {kills} processes killed: {asked} calls answered rightly out of {} batches ({} files); sent again: {doubled} unread, {again} of processes killed with the answer in hand",
-            vendor.batches.len(),
-            vendor.files.len(),
-        ),
-    ))
+    Ok(good
+        & check(
+            sent.len() == asked && doubled == 0 && silent,
+            &format!(
+                "{rounds} rounds, {kills} processes killed: {asked} calls answered rightly out of {} batches ({} files); sent again: {doubled} unread, {again} of processes killed with the answer in hand",
+                vendor.batches.len(),
+                vendor.files.len(),
+            ),
+        ))
 }
 
 #[tokio::main]

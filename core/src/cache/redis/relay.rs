@@ -205,11 +205,11 @@ mod tests {
     /// The bytes that a frame adds.
     fn frame(place: &Place, sealer: &Sealer, range: std::ops::Range<usize>) -> Vec<u8> {
         let command = place.append(sealer, range.start, &events(range)).unwrap();
-        let arguments = command.args_iter().filter_map(|argument| match argument {
+        let mut arguments = command.args_iter().filter_map(|argument| match argument {
             redis::Arg::Simple(bytes) => Some(bytes.to_vec()),
             _ => None,
         });
-        arguments.skip(4).next().unwrap()
+        arguments.nth(4).unwrap()
     }
 
     #[test]
