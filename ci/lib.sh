@@ -79,6 +79,24 @@ need_venv() {
   $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq python3-venv >/dev/null
 }
 
+# jar GROUP:ARTIFACT:VERSION SHA256: a Maven package's jar, in the cache, if its digest is that one; prints its path.
+jar() {
+  local file=${1#*:} partial=$CACHE/jars/partial-$$
+  file=${file/:/-}.jar
+  if [ ! -f "$CACHE/jars/$file" ]; then
+    need mvn maven
+    say "taking $1"
+    mvn --quiet --batch-mode -Dstyle.color=never org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+      -Dartifact="$1" -DoutputDirectory="$partial" >&2
+    [ "$(sha256sum <"$partial/$file" | cut -d ' ' -f 1)" = "$2" ] || die "$1 is not the package it was: expected SHA-256 $2"
+    mv "$partial/$file" "$CACHE/jars/$file"
+    rm -rf "$partial"
+  fi
+  # Again at every use: the cache is a folder anything may write to.
+  [ "$(sha256sum <"$CACHE/jars/$file" | cut -d ' ' -f 1)" = "$2" ] || die "$CACHE/jars/$file: expected SHA-256 $2"
+  printf '%s\n' "$CACHE/jars/$file"
+}
+
 # node_modules NAME PACKAGE…: a folder in the cache with exactly these npm packages; prints the folder.
 node_modules() {
   local name=$1 dir=$CACHE/node-$1 want

@@ -110,7 +110,7 @@ async fn run(path: &str, model: &str, config: &Config) -> Result<(), Box<dyn std
     let same = outcomes.remove("same").unwrap_or_default();
     let other: Vec<&Outcome> = outcomes.values().flatten().collect();
     println!(
-        "{model}: {} pairs with one answer, {} with two",
+        "\n{path} by {model}: {} pairs with one answer, {} with two",
         same.len(),
         other.len()
     );
