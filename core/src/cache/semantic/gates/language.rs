@@ -116,7 +116,7 @@ const COMMON: [(&str, &[&str]); 9] = [
 ];
 
 /// The language that explains clearly more of the words than any other; `None` in doubt.
-fn language(text: &str) -> Option<&'static str> {
+pub(super) fn language(text: &str) -> Option<&'static str> {
     let mut hits = [0_usize; COMMON.len()];
     for word in words(text) {
         for (hit, (_, common)) in hits.iter_mut().zip(&COMMON) {
@@ -133,4 +133,9 @@ fn language(text: &str) -> Option<&'static str> {
         .unwrap_or(0);
     let (name, _) = COMMON.get(place)?;
     (*best >= 2 && *best > next).then_some(name)
+}
+
+/// Whether a word is a common one in any of the languages.
+pub(super) fn is_common(word: &str) -> bool {
+    COMMON.iter().any(|(_, common)| common.contains(&word))
 }

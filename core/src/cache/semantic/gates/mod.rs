@@ -13,6 +13,8 @@ mod measure;
 mod negation;
 mod numbers;
 mod opposites;
+mod substitution;
+mod synonyms;
 mod text;
 
 use super::config::Gates;
@@ -30,7 +32,9 @@ pub(crate) fn keeps_apart(gates: &Gates, a: &str, b: &str) -> Option<&'static st
         (gates.language, "language", language::differ),
         (gates.numbers, "numbers", numbers::differ),
         (gates.negation, "negation", negation::differ),
-        (gates.entities, "entities", entities::differ),
+        (gates.entities, "entities", |a, b| {
+            entities::differ(a, b) || substitution::differ(a, b)
+        }),
         (gates.direction, "direction", direction::differ),
     ];
     gates

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::lists;
-use super::opposites::side;
+use super::opposites::sides;
 use super::text::words;
 
 /// Whether one text denies what the other says, or asks for its opposite.
@@ -27,7 +27,11 @@ struct Said {
 impl Said {
     fn of(text: &str) -> Self {
         let mut said = Self {
-            negations: text.chars().filter(|c| is_negating(*c)).count(),
+            negations: text.chars().filter(|c| is_negating(*c)).count()
+                + JAPANESE
+                    .map(|ending| text.matches(ending).count())
+                    .iter()
+                    .sum::<usize>(),
             sides: HashMap::new(),
             words: HashSet::new(),
         };
@@ -38,8 +42,8 @@ impl Said {
                 if is_negation(piece) {
                     said.negations += 1;
                 }
-                if let Some((pair, bit)) = side(piece) {
-                    *said.sides.entry(pair).or_default() |= bit;
+                for (pair, bit) in sides(piece) {
+                    *said.sides.entry(*pair).or_default() |= bit;
                 }
             }
             if lower.contains('-') {
@@ -71,10 +75,13 @@ fn is_negating(c: char) -> bool {
     )
 }
 
+/// Endings that deny in Japanese; what follows them (`飲めませんか`) is not parted from them by a space.
+const JAPANESE: [&str; 3] = ["ません", "ない", "なかった"];
+
 fn is_negation(word: &str) -> bool {
     // French `n'est`.
     let glued = word.ends_with("n't") || word.starts_with("n'");
-    glued || word.ends_with("ません") || word.ends_with("ない") || lists::NEGATIONS.contains(word)
+    glued || lists::NEGATIONS.contains(word)
 }
 
 const PREFIXES: [&str; 17] = [

@@ -102,8 +102,11 @@ const PAIRS: &[(&str, &str)] = &[
     ("faster quicker", "slower"),
     ("fastest quickest", "slowest"),
     ("cheap affordable inexpensive", "expensive costly"),
-    ("cheaper", "pricier dearer"),
-    ("cheapest", "priciest dearest"),
+    // English grades long words with "more" and "most": the opposite of "cheapest" is "most expensive".
+    ("cheaper", "pricier dearer expensive costly"),
+    ("cheapest", "priciest dearest expensive costly"),
+    ("safer safest", "dangerous harmful"),
+    ("simpler simplest", "complex complicated"),
     ("more", "less fewer"),
     ("most", "least fewest"),
     (
@@ -220,7 +223,6 @@ const PAIRS: &[(&str, &str)] = &[
     ("predecessor", "successor"),
     ("always", "never sometimes"),
     ("everyone everybody all", "nobody none"),
-    ("import", "export"),
     ("mount", "unmount"),
     ("undo", "redo"),
     ("front", "back rear"),
@@ -245,7 +247,6 @@ const PAIRS: &[(&str, &str)] = &[
     ("lossless", "lossy"),
     ("renewable", "nonrenewable fossil"),
     ("active", "passive"),
-    ("import", "export"),
     ("inbound incoming", "outbound outgoing"),
     ("gross", "net"),
     ("fixed", "variable adjustable"),
@@ -256,18 +257,18 @@ const PAIRS: &[(&str, &str)] = &[
     ("in", "out"),
 ];
 
-/// A pair `word` belongs to, and on which side of it (1 or 2); of several pairs the first.
-pub(super) fn side(word: &str) -> Option<(u16, u8)> {
-    SIDES.get(word).copied()
+/// The pairs `word` belongs to, each with the side of it (1 or 2) that it is on: `lower` is an opposite of `raise` and of `upper`.
+pub(super) fn sides(word: &str) -> &'static [(u16, u8)] {
+    SIDES.get(word).map_or(&[], Vec::as_slice)
 }
 
-static SIDES: std::sync::LazyLock<std::collections::HashMap<&'static str, (u16, u8)>> =
+static SIDES: std::sync::LazyLock<std::collections::HashMap<&'static str, Vec<(u16, u8)>>> =
     std::sync::LazyLock::new(|| {
-        let mut sides = std::collections::HashMap::new();
+        let mut sides = std::collections::HashMap::<_, Vec<_>>::new();
         for (pair, (one, other)) in (0_u16..).zip(PAIRS) {
             for (bit, words) in [(1, one), (2, other)] {
                 for word in words.split(' ') {
-                    sides.entry(word).or_insert((pair, bit));
+                    sides.entry(word).or_default().push((pair, bit));
                 }
             }
         }

@@ -92,11 +92,20 @@ fn negations_and_opposites_must_be_the_same() {
             ("¿Puedo entrar?", "¿No puedo entrar?"),
             ("это можно", "это не можно"),
             ("可以吃", "不可以吃"),
+            ("この薬は飲めますか", "この薬は飲めませんか"),
+            ("食べる", "食べない"),
             ("enable the firewall", "disable the firewall"),
             ("the tallest mountain", "the lowest mountain"),
             ("advantages of remote work", "disadvantages of remote work"),
             ("increase my weight", "reduce my weight"),
             ("before a meal", "after a meal"),
+            // A word with several opposites.
+            ("heat the room", "cool the room"),
+            ("the upper limit", "the lower limit"),
+            ("raise the limit", "lower the limit"),
+            ("create a table", "delete a table"),
+            ("add a table", "delete a table"),
+            ("the cheapest flight", "the most expensive flight"),
             ("a formal letter", "an informal letter"),
             ("hypertension", "hypotension"),
             ("all foods except nuts", "all foods and nuts"),
@@ -198,6 +207,45 @@ fn a_way_there_is_no_way_back() {
 }
 
 #[test]
+fn another_expression_in_ones_place_is_another_question() {
+    apart(
+        substitution::differ,
+        &[
+            ("How do I fix a tap?", "How do I repair a tap?"),
+            ("How do I boil an egg?", "How do I boil eggs?"),
+            ("How is bread baked?", "How is bread baking?"),
+            ("What is the colour of gold?", "What is the color of gold?"),
+            ("organise a party", "organize a party"),
+            ("buy a big house", "buy a large house"),
+            ("Who wrote Dune?", "Which author wrote Dune?"),
+            ("What makes the sky blue?", "Why is the sky blue?"),
+            ("What should I pack?", "Which things should I pack?"),
+            ("boil 2 eggs", "boil two eggs"),
+            ("the 8 GB model", "the 8 gigabytes model"),
+            ("Explain recursion", "Describe recursion"),
+            ("Wo finde ich das?", "Wann finde ich das?"),
+            ("rice", "lentils"),
+            ("", "rice"),
+            ("如何更改密码", "怎样修改密码"),
+        ],
+        &[
+            ("How do I cool a room?", "How do I heat a room?"),
+            ("Who discovered radium?", "Who discovered oxygen?"),
+            ("symptoms of the flu", "symptoms of a cold"),
+            ("remove red wine stains", "remove coffee stains"),
+            (
+                "How can I delete my account?",
+                "How can I delete my comment?",
+            ),
+            ("install docker", "update docker"),
+            ("Wo kaufe ich ein Sofa?", "Wo kaufe ich einen Teppich?"),
+            ("Как открыть окно?", "Как закрыть окно?"),
+            ("is a plan good", "is a plane good"),
+        ],
+    );
+}
+
+#[test]
 fn each_gate_is_named_and_each_can_be_turned_off() {
     let all = Gates::default();
     let off = Gates {
@@ -212,6 +260,7 @@ fn each_gate_is_named_and_each_can_be_turned_off() {
         ("negation", "is it safe", "is it not safe"),
         ("entities", "about Rome", "about Milan"),
         ("language", "Привет", "Hello"),
+        ("entities", "about the moss", "about the fern"),
         ("direction", "dogs chase cats", "cats chase dogs"),
     ] {
         assert_eq!(keeps_apart(&all, a, b), Some(name), "{a} / {b}");
