@@ -172,7 +172,7 @@ class Base:
 
     def _watch(self, op: str, request: Any, keywords: Any) -> Watch | None:
         """Begins to tell a call to whoever is told of calls."""
-        telemetry = self._telling()
+        telemetry = self._telling
         return None if telemetry is None else telemetry.watch(op, request, keywords)
 
     def _vendor(self, provider: str) -> str | None:
