@@ -400,7 +400,7 @@ fn open(config: &Config, clock: &Arc<dyn Clock>, random: &dyn Random) -> Result<
     if let Some(place) = &budgets.postgres {
         #[cfg(feature = "postgres")]
         {
-            let database = postgres::Database::new(place, config)?;
+            let database = postgres::database(place, config)?;
             return Ok(keep(kept::Place::Database(Box::new(database))));
         }
         #[cfg(not(feature = "postgres"))]

@@ -5,6 +5,8 @@ pub mod convert;
 pub(crate) mod egress;
 pub mod grpc;
 pub(crate) mod http;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 pub mod proxy;
 pub mod sse;
 pub(crate) mod timer;

@@ -27,7 +27,7 @@ pub(crate) enum Place {
     File(std::path::PathBuf),
     /// PostgreSQL.
     #[cfg(feature = "postgres")]
-    Database(Box<super::postgres::Database>),
+    Database(Box<crate::transport::postgres::Database>),
 }
 
 /// How a ledger is kept.

@@ -3,15 +3,11 @@
 //! A batch is one call of a function in the database: one round trip, one transaction. It locks the accounts it touches in
 //! the order of their keys, so writers wait for each other and never in a circle, and it is synced before it is answered.
 
-mod tls;
-
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
 
@@ -19,7 +15,8 @@ use super::account::Account;
 use super::kept::{Fault, Keeping, Message, Outcome, Round};
 use super::ledger::{Amount, Ask, Balance, MOST_LISTED};
 use crate::client::{Config, Secret};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::transport::postgres::Database;
 
 const TABLES: &str = include_str!("tables.sql");
 /// Waits for whoever is making tables, outside of a transaction: within one what they made would not be seen.
@@ -34,54 +31,12 @@ const QUIET: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(100);
 const FIELD: &str = "config.budgets.postgres";
 
-/// Which database, and whom to trust there.
-pub(crate) struct Database {
-    config: tokio_postgres::Config,
-    trust: Config,
-}
-
-impl std::fmt::Debug for Database {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").finish_non_exhaustive()
-    }
-}
-
-impl Database {
-    /// # Errors
-    /// `invalid_request` for a text that is no connection string, and for one that would send a password over a network in
-    /// the clear.
-    pub(crate) fn new(place: &Secret, config: &Config) -> Result<Self> {
-        let wrong = |expected: &str| Error::invalid(FIELD, expected);
-        let mut postgres = tokio_postgres::Config::from_str(place.expose()).map_err(|_| {
-            wrong("expected a connection string: postgres://user:password@host/database")
-        })?;
-        if postgres.get_hosts().is_empty() {
-            return Err(wrong("expected a host"));
-        }
-        let is_near = postgres.get_hosts().iter().all(|host| match host {
-            Host::Tcp(name) => {
-                name == "localhost"
-                    || name
-                        .parse::<std::net::IpAddr>()
-                        .is_ok_and(|address| address.is_loopback())
-            }
-            #[cfg(unix)]
-            Host::Unix(_) => true,
-        });
-        if !is_near {
-            if postgres.get_ssl_mode() == SslMode::Disable {
-                return Err(wrong(
-                    "expected TLS: only this machine's own is spoken to in the clear",
-                ));
-            }
-            postgres.ssl_mode(SslMode::Require);
-        }
-        postgres.connect_timeout(PATIENCE).application_name("ossai");
-        Ok(Self {
-            config: postgres,
-            trust: config.clone(),
-        })
-    }
+/// The database of a connection string.
+///
+/// # Errors
+/// As [`Database::new`].
+pub(crate) fn database(place: &Secret, config: &Config) -> Result<Database> {
+    Database::new(FIELD, place, PATIENCE, config)
 }
 
 /// An open connection.
@@ -211,12 +166,7 @@ async fn connected(database: &Database) -> std::result::Result<Open, tokio_postg
 }
 
 async fn connect(database: &Database) -> std::result::Result<Open, tokio_postgres::Error> {
-    let (client, connection) = database
-        .config
-        .connect(tls::Maker::new(&database.trust))
-        .await?;
-    // It ends with the client, or with the database.
-    tokio::spawn(async move { connection.await.ok() });
+    let client = database.connect().await?;
     client
         .batch_execute(
             "SET synchronous_commit = on; SET statement_timeout = 5000; SET lock_timeout = 5000",
