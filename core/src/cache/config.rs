@@ -100,14 +100,14 @@ impl Default for DiskCache {
     }
 }
 
-fn check_key(path: &str, key: Option<&Secret>) -> Result<()> {
+pub(super) fn check_key(path: &str, key: Option<&Secret>) -> Result<()> {
     if key.is_some_and(|key| key.expose().chars().count() < 16) {
         return Err(Error::invalid(path, "expected at least 16 characters"));
     }
     Ok(())
 }
 
-fn check_positive(fields: &[(&str, u64)], path: &str) -> Result<()> {
+pub(super) fn check_positive(fields: &[(&str, u64)], path: &str) -> Result<()> {
     match fields.iter().find(|(_, value)| *value == 0) {
         Some((name, _)) => Err(Error::invalid(
             format!("{path}.{name}"),

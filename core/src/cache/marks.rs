@@ -87,7 +87,7 @@ impl Scopes {
     }
 
     /// Those an answer kept with these tags is held against.
-    pub(super) fn of(&self, tags: Option<&Arc<[Id]>>) -> Vec<Id> {
+    pub(crate) fn of(&self, tags: Option<&Arc<[Id]>>) -> Vec<Id> {
         let tags = tags.map(|tags| &tags[..]).unwrap_or_default();
         [&[self.all, self.model], tags].concat()
     }

@@ -534,13 +534,13 @@ fn turn_of(key: &Key, marks: &Token) -> Token {
     super::marks::digest(halves.iter().chain([marks]))
 }
 
-fn size(bytes: u64) -> usize {
+pub(super) fn size(bytes: u64) -> usize {
     // The length of a body stands in four bytes.
     usize::try_from(bytes.min(u64::from(u32::MAX))).unwrap_or(usize::MAX)
 }
 
 /// A configured secret, as a key of its own.
-fn derived(secret: &Secret) -> [u8; 32] {
+pub(super) fn derived(secret: &Secret) -> [u8; 32] {
     blake3::derive_key("ossai 2026 cache encryption v1", secret.expose().as_bytes())
 }
 

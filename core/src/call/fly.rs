@@ -56,7 +56,7 @@ impl Flight {
             // Likewise, and what similar questions it knows.
             if let Some(semantic) = &self.core.semantic
                 && let Some(kept) =
-                    Box::pin(self.similar(semantic, &request, key, log, streamed, &standing))
+                    Box::pin(self.similar(semantic, &request, key, log, streamed, &mut standing))
                         .await?
             {
                 return Ok(kept);
@@ -68,8 +68,13 @@ impl Flight {
                     Waited::Ask(ours) => lease = ours,
                 }
             }
-        } else if store.is_some() && self.core.tiers.is_some() {
-            Box::pin(self.look_around(&mut standing)).await;
+        } else if let Some(key) = store {
+            if self.core.tiers.is_some() {
+                Box::pin(self.look_around(&mut standing)).await;
+            }
+            if let Some(semantic) = &self.core.semantic {
+                Box::pin(self.recall(semantic, &request, key, &mut standing)).await;
+            }
         }
         self.check_missing(&request.model)?;
         let request = match self.prompt_cache() {

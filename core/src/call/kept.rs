@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::key::Key;
 use super::pipeline::{Flight, millis};
 use super::stream::EventLog;
+use crate::cache::marks::Token;
 use crate::cache::memory::{Entry, Value, event_bytes};
 use crate::cache::turn::Lease;
 use crate::cache::{Found, Keep, Kind, Scopes, Seen, Times, marks, policy};
@@ -56,6 +57,8 @@ fn may_stand_in(error: &Error) -> bool {
 pub(crate) struct Standing {
     pub(crate) epoch: u64,
     pub(crate) seen: Seen,
+    /// The marks where questions that mean the same are kept, where others keep them there too.
+    pub(crate) semantic: Option<Token>,
 }
 
 impl Flight {
@@ -64,6 +67,7 @@ impl Flight {
         Standing {
             epoch: self.core.trust.epoch(),
             seen: Seen::default(),
+            semantic: None,
         }
     }
 

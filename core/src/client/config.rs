@@ -12,7 +12,9 @@ use super::secret::Secret;
 pub use super::testing::{Testing, WallJump};
 use crate::budget::config::Budgets;
 pub use crate::cache::config::{DiskCache, RedisCache};
-pub use crate::cache::semantic::config::{Gates, SemanticCache, SemanticMode, Watch};
+pub use crate::cache::semantic::config::{
+    Gates, SemanticCache, SemanticMode, SemanticPostgres, Watch,
+};
 pub use crate::call::batch::config::Batch;
 pub use crate::call::gather::config::Gather;
 use crate::call::{fallback, validate};
@@ -627,11 +629,20 @@ impl Config {
                 "expected none beside `endpoint`: providers are asked by the orchestrator, whose configuration has it (`client.cassette`)",
             ));
         }
-        if cassette.mode == CassetteMode::Replay && self.cache.redis.is_some() {
-            return Err(Error::invalid(
-                "config.cache.redis",
-                "expected none beside a cassette that is replayed: no connection is made",
-            ));
+        let semantic = self.cache.semantic.as_ref();
+        for (field, is_there) in [
+            ("config.cache.redis", self.cache.redis.is_some()),
+            (
+                "config.cache.semantic.postgres",
+                semantic.is_some_and(|semantic| semantic.postgres.is_some()),
+            ),
+        ] {
+            if cassette.mode == CassetteMode::Replay && is_there {
+                return Err(Error::invalid(
+                    field,
+                    "expected none beside a cassette that is replayed: no connection is made",
+                ));
+            }
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ impl Core {
     fn drop_in_memory(&self, fits: impl Fn(&Entry) -> bool) -> u64 {
         let kept = [&self.memory, &self.vectors].into_iter().flatten();
         if let Some(semantic) = &self.semantic {
-            semantic.index.drop_where(&fits);
+            semantic.place.drop_where(&fits);
         }
         kept.map(|memory| memory.drop_where(&fits)).sum()
     }
@@ -113,6 +113,12 @@ impl Core {
             }
             invalidated.tiers.push(CacheTier::Orchestrator);
         }
+        if let Some(semantic) = &self.semantic {
+            let told = semantic.place.invalidate(scope).await;
+            if told.map_err(|why| not_told(CacheTier::Semantic, why))? {
+                invalidated.tiers.insert(0, CacheTier::Semantic);
+            }
+        }
         let Some(tiers) = &self.tiers else {
             return Ok((invalidated, None));
         };
@@ -130,6 +136,7 @@ impl Core {
 fn not_told(tier: CacheTier, why: &str) -> Error {
     let name = match tier {
         CacheTier::Redis => "redis",
+        CacheTier::Semantic => "semantic",
         _ => "disk",
     };
     Error::new(

@@ -322,7 +322,7 @@ impl Client {
                 missing: Missing::default(),
                 tiers: Tiers::of(&config)?,
                 trust: Trust::default(),
-                semantic: Semantic::of(&config),
+                semantic: Semantic::of(&config)?,
                 flights: Flights::new(limits),
                 embeddings: Flights::new(limits),
                 prices,
@@ -372,10 +372,13 @@ impl Client {
             saved: NanoUsd(read(&counters.saved)),
             unpriced: read(&counters.unpriced),
             unrecorded: core.records.as_ref().map_or(0, Records::lost),
-            tiers: core
-                .tiers
-                .as_ref()
-                .map_or_else(Vec::new, |tiers| tiers.stats()),
+            tiers: (core.tiers.iter().flat_map(|tiers| tiers.stats()))
+                .chain(
+                    core.semantic
+                        .iter()
+                        .filter_map(|semantic| semantic.place.tier()),
+                )
+                .collect(),
             semantic: core.semantic.as_ref().map(|semantic| semantic.stats()),
         }
     }
@@ -415,7 +418,7 @@ impl Client {
             memory.clear();
         }
         if let Some(semantic) = &core.semantic {
-            semantic.index.clear();
+            semantic.place.clear();
         }
     }
 
@@ -440,6 +443,9 @@ impl Client {
                 embeddings.await;
                 if let Some(tiers) = &self.core.tiers {
                     tiers.flush().await;
+                }
+                if let Some(semantic) = &self.core.semantic {
+                    semantic.place.flush().await;
                 }
                 if let Some(budgets) = &self.core.budgets {
                     budgets.flush().await;

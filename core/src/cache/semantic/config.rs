@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::config::{check_key, check_positive};
 use crate::call::validate;
+use crate::client::Secret;
 use crate::error::{Error, Result};
 
 /// Answers kept for questions that mean the same. Off unless it is there.
@@ -43,6 +45,45 @@ pub struct SemanticCache {
     pub verify_timeout_ms: u64,
     /// How the share of false hits is measured, and what it may be.
     pub watch: Watch,
+    /// Keeps them in PostgreSQL with pgvector, for processes of many machines and over restarts, instead of in this process.
+    /// Builds without the feature `postgres` (those of other languages) refuse it.
+    pub postgres: Option<SemanticPostgres>,
+}
+
+/// A PostgreSQL with the extension pgvector that keeps the answers, for all who name the same one. Trouble with it is never an
+/// error: calls go on without it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct SemanticPostgres {
+    /// `postgres://user:password@host/database`. Over a network it is TLS (`tls` says whom to trust).
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub url: Option<Secret>,
+    /// How long a look or a write may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// Most connections at once for looks and writes, 1 to 64, of all clients of the process that share it; one more
+    /// makes room and invalidates.
+    pub connections: u32,
+    /// Largest answer kept there with its question, in bytes.
+    pub max_entry_bytes: u64,
+    /// Answers from this size on are compressed, in bytes.
+    pub compress_from_bytes: u64,
+    /// Encrypts questions and answers there; all who share it need the same. Any text of at least 16 characters.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub key: Option<Secret>,
+}
+
+impl Default for SemanticPostgres {
+    fn default() -> Self {
+        Self {
+            url: None,
+            timeout_ms: 250,
+            connections: 4,
+            max_entry_bytes: 1 << 20,
+            compress_from_bytes: 1 << 10,
+            key: None,
+        }
+    }
 }
 
 impl Default for SemanticCache {
@@ -62,6 +103,7 @@ impl Default for SemanticCache {
             verify: None,
             verify_timeout_ms: 10_000,
             watch: Watch::default(),
+            postgres: None,
         }
     }
 }
@@ -187,6 +229,45 @@ impl SemanticCache {
                 return wrong(name, "expected at least 1");
             }
         }
-        Ok(())
+        self.postgres
+            .as_ref()
+            .map_or(Ok(()), SemanticPostgres::check)
+    }
+}
+
+impl SemanticPostgres {
+    const PATH: &'static str = "config.cache.semantic.postgres";
+    pub(super) const URL: &'static str = "config.cache.semantic.postgres.url";
+
+    fn check(&self) -> Result<()> {
+        if !cfg!(feature = "postgres") {
+            return Err(Error::invalid(
+                Self::PATH,
+                "expected none: this build is without the feature `postgres`",
+            ));
+        }
+        let url = self.url.as_ref().ok_or_else(|| {
+            Error::invalid(
+                Self::URL,
+                "expected `postgres://user:password@host/database`",
+            )
+        })?;
+        #[cfg(feature = "postgres")]
+        crate::transport::postgres::check(Self::URL, url)?;
+        let _ = url;
+        check_positive(
+            &[
+                ("timeout_ms", self.timeout_ms),
+                ("max_entry_bytes", self.max_entry_bytes),
+            ],
+            Self::PATH,
+        )?;
+        if !(1..=64).contains(&self.connections) {
+            return Err(Error::invalid(
+                format!("{}.connections", Self::PATH),
+                "expected 1 to 64",
+            ));
+        }
+        check_key(&format!("{}.key", Self::PATH), self.key.as_ref())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::cosine;
+use super::{Wanted, cosine};
 use crate::cache::memory::Entry;
 use crate::call::key::Key;
 
@@ -19,6 +19,8 @@ pub(crate) struct Item {
     pub(crate) vector: Arc<[f32]>,
     /// The answer, with its times and tags.
     pub(crate) entry: Entry,
+    /// How old it was when it was found, where it is kept elsewhere: this process may be younger.
+    pub(crate) found_age: Option<Duration>,
 }
 
 impl Item {
@@ -64,16 +66,17 @@ impl Index {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The nearest of a group that are kept at `now`, no older than `max_age` and at least so similar, the nearest first.
-    pub(crate) async fn nearest(
-        &self,
-        group: &Key,
-        vector: &[f32],
-        now: Duration,
-        max_age: Option<Duration>,
-        threshold: f64,
-        top: usize,
-    ) -> Vec<(f32, Arc<Item>)> {
+    /// The nearest of a group that are kept at `now`, no older than `max_age` and at least as similar as `threshold`, the
+    /// nearest first.
+    pub(crate) async fn nearest(&self, wanted: &Wanted<'_>) -> Vec<(f32, Arc<Item>)> {
+        let Wanted {
+            group,
+            vector,
+            now,
+            max_age,
+            threshold,
+            top,
+        } = *wanted;
         let Some(items) = self.state().groups.get(group).cloned() else {
             return Vec::new();
         };
@@ -231,13 +234,22 @@ mod tests {
                 Duration::from_secs(at),
                 Duration::from_secs(100),
             ),
+            found_age: None,
         }
     }
 
     fn found(index: &Index, group: Key, vector: &[f32], now: u64, top: usize) -> Vec<String> {
         let vector = super::super::normalised(vector).unwrap();
         let now = Duration::from_secs(now);
-        let search = index.nearest(&group, &vector, now, None, 0.5, top);
+        let wanted = Wanted {
+            group: &group,
+            vector: &vector,
+            now,
+            max_age: None,
+            threshold: 0.5,
+            top,
+        };
+        let search = index.nearest(&wanted);
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let found = runtime.unwrap().block_on(search);
         found

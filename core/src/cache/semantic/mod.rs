@@ -1,4 +1,4 @@
-//! Answers kept for questions that mean the same, in this process.
+//! Answers kept for questions that mean the same, in this process or in a PostgreSQL that many share.
 //!
 //! What is kept is found by the nearness of vectors among the calls that are equal in everything but their last text, and
 //! given only where no gate keeps the two questions apart. How often that was wrong is measured while it works.
@@ -7,23 +7,28 @@ pub(crate) mod config;
 mod gates;
 mod index;
 mod meter;
+mod place;
+#[cfg(feature = "postgres")]
+mod postgres;
 
 pub(crate) use gates::keeps_apart;
 pub(crate) use index::{Index, Item};
 pub(crate) use meter::Meter;
+pub(crate) use place::{Fresh, Place, Wanted};
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
 use crate::client::config::Config;
+use crate::error::Result;
 use config::{SemanticCache, SemanticMode};
 
 /// The semantic cache of a client.
 #[derive(Debug)]
 pub(crate) struct Semantic {
     pub(crate) config: SemanticCache,
-    pub(crate) index: Index,
+    pub(crate) place: Place,
     pub(crate) meter: Meter,
     /// Answers being compared by their vectors; what is over is not compared.
     pub(crate) comparing: Arc<Semaphore>,
@@ -34,22 +39,27 @@ const COMPARING: usize = 32;
 
 impl Semantic {
     /// The one a configuration asks for. Over an orchestrator it is the orchestrator's.
-    pub(crate) fn of(config: &Config) -> Option<Box<Self>> {
+    ///
+    /// # Errors
+    /// `invalid_request` naming the field of a database that cannot be used.
+    pub(crate) fn of(config: &Config) -> Result<Option<Box<Self>>> {
         if !config.cache.enabled || config.endpoint.is_some() {
-            return None;
+            return Ok(None);
         }
-        let config = config.cache.semantic.clone()?;
-        Some(Box::new(Self {
-            index: Index::new(config.max_entries, config.max_bytes),
-            meter: Meter::new(&config.watch, config.mode == SemanticMode::Serve),
+        let Some(semantic) = config.cache.semantic.clone() else {
+            return Ok(None);
+        };
+        Ok(Some(Box::new(Self {
+            place: Place::of(&semantic, config)?,
+            meter: Meter::new(&semantic.watch, semantic.mode == SemanticMode::Serve),
             comparing: Arc::new(Semaphore::new(COMPARING)),
-            config,
-        }))
+            config: semantic,
+        })))
     }
 
     /// What it has done so far.
     pub(crate) fn stats(&self) -> crate::observe::SemanticStats {
-        let (entries, bytes) = self.index.size();
+        let (entries, bytes) = self.place.size();
         self.meter.stats(entries, bytes)
     }
 }

@@ -61,7 +61,7 @@ impl Flight {
 
     fn judged(&self, semantic: &Semantic, wrong: bool) {
         if semantic.meter.checked(wrong) {
-            semantic.index.clear();
+            semantic.place.clear();
             let stats = semantic.stats();
             tracing::warn!(
                 checked = stats.checked,

@@ -17,9 +17,9 @@ use super::pipeline::{Flight, millis};
 use super::stream::EventLog;
 use super::validate::split_model;
 use crate::cache::marks::Id;
-use crate::cache::memory::{Entry, Value};
+use crate::cache::memory::Value;
 use crate::cache::semantic::config::SemanticMode;
-use crate::cache::semantic::{Item, Semantic, keeps_apart, normalised};
+use crate::cache::semantic::{Fresh, Item, Semantic, Wanted, keeps_apart, normalised};
 use crate::error::Result;
 use crate::types::{
     CacheTier, CallOptions, Completion, CompletionRequest, EmbeddingInput, EmbeddingRequest,
@@ -52,7 +52,7 @@ impl Flight {
         key: Key,
         log: &EventLog,
         streamed: bool,
-        standing: &Standing,
+        standing: &mut Standing,
     ) -> Result<Option<Arc<Completion>>> {
         if self.progress.probe.get().is_some()
             || self.route.is_orchestrator
@@ -66,7 +66,7 @@ impl Flight {
         let mut probe = self.probe(semantic, request, key, left).await;
         let mut found = None;
         if let Some(probe) = &mut probe
-            && let Some((similarity, item)) = self.matching(semantic, probe, left).await
+            && let Some((similarity, item)) = self.matching(semantic, probe, left, standing).await
             // What was invalidated while this was looked for is not given.
             && self.core.trust.epoch() == standing.epoch
         {
@@ -88,7 +88,8 @@ impl Flight {
             return Ok(None);
         };
         semantic.meter.hits.fetch_add(1, Relaxed);
-        let age = millis(self.core.clock.now().saturating_sub(item.entry.stored_at));
+        let since = self.core.clock.now().saturating_sub(item.entry.stored_at);
+        let age = millis(since.saturating_add(item.found_age.unwrap_or_default()));
         self.progress.trace.note(&*self.core.clock, || {
             TraceStep::new("semantic", "hit")
                 .fields(vec![format!("similarity={}", rounded(similarity))])
@@ -203,30 +204,40 @@ impl Flight {
         }
     }
 
+    /// What can invalidate the answer to this call.
+    fn own_scopes(&self) -> Vec<Id> {
+        let scopes = self.scopes(self.asked.model().unwrap_or_default());
+        scopes.of(scopes.tags.as_ref())
+    }
+
     /// The nearest kept question that nothing keeps apart from this one.
     async fn matching(
         &self,
         semantic: &Semantic,
         probe: &mut Probe,
         left: Option<Duration>,
+        standing: &mut Standing,
     ) -> Option<(f32, Arc<Item>)> {
         let config = &semantic.config;
-        let now = self.core.clock.now();
-        let max_age = self.options.cache.max_age_ms.map(Duration::from_millis);
-        let top = usize::try_from(config.top).unwrap_or(usize::MAX);
-        let nearest = semantic
-            .index
-            .nearest(
-                &probe.group,
-                &probe.vector,
-                now,
-                max_age,
-                config.threshold,
-                top,
-            )
-            .await;
+        let wanted = Wanted {
+            group: &probe.group,
+            vector: &probe.vector,
+            now: self.core.clock.now(),
+            max_age: self.options.cache.max_age_ms.map(Duration::from_millis),
+            threshold: config.threshold,
+            top: usize::try_from(config.top).unwrap_or(usize::MAX),
+        };
+        let looked = match semantic.place.nearest(&wanted, &self.own_scopes()).await {
+            Ok(looked) => looked,
+            Err(why) => {
+                semantic.meter.failures.fetch_add(1, Relaxed);
+                self.step("semantic", "failed", Some(why));
+                return None;
+            }
+        };
+        standing.semantic = looked.seen;
         let mut refused = None;
-        for (similarity, item) in nearest {
+        for (similarity, item) in looked.near {
             if let Some(gate) = keeps_apart(&config.gates, &probe.text, &item.text) {
                 refused = Some(gate);
                 continue;
@@ -288,23 +299,61 @@ impl Flight {
                 let Some((group, text)) = self.alike(request) else {
                     return;
                 };
-                match semantic.index.vector(&group, &key) {
+                match semantic.place.vector(&group, &key) {
                     Some(vector) => (group, text.into(), vector),
                     None => return,
                 }
             }
         };
-        let now = self.core.clock.now();
         let usual = semantic.config.ttl_ms;
         let ttl = (self.options.cache.ttl_ms.or(usual)).unwrap_or(self.core.config.cache.ttl_ms);
-        let entry = Entry::new(value.clone(), now, Duration::from_millis(ttl)).tagged(tags);
-        let item = Item {
+        let fresh = Fresh {
+            group,
             key,
             text,
             vector,
-            entry,
+            value: value.clone(),
+            now: self.core.clock.now(),
+            ttl: Duration::from_millis(ttl),
+            tags,
+            scopes: self.own_scopes(),
+            seen: standing.semantic,
         };
-        (self.core.trust).keep(standing.epoch, || semantic.index.put(group, item));
+        (self.core.trust).keep(standing.epoch, || semantic.place.keep(fresh));
+    }
+
+    /// For an answer that is fetched anew: what its place is found by, where that is kept elsewhere, and the marks before
+    /// it is asked for.
+    pub(super) async fn recall(
+        &self,
+        semantic: &Semantic,
+        request: &CompletionRequest,
+        key: Key,
+        standing: &mut Standing,
+    ) {
+        let has_been = self.progress.probe.get().is_some();
+        let elsewhere = semantic.place.is_shared() && !self.route.is_orchestrator;
+        if has_been || !elsewhere || semantic.meter.is_off() {
+            return;
+        }
+        let Some((group, text)) = self.alike(request) else {
+            return;
+        };
+        let key = key.whole();
+        let known = semantic.place.known(&group, &key, &self.own_scopes()).await;
+        let Some((vector, seen)) = known else {
+            return;
+        };
+        standing.semantic = Some(seen);
+        let probe = Probe {
+            group,
+            key,
+            text: text.into(),
+            vector,
+            spent: None,
+            suspect: None,
+        };
+        let _ = self.progress.probe.set(Some(Box::new(probe)));
     }
 
     /// What the look for a similar question has cost, as the answer tells it.

@@ -1,0 +1,430 @@
+//! The questions kept in PostgreSQL with pgvector: one place for processes of many machines, kept over restarts.
+//!
+//! It is asked instead of the index of this process, so that what is invalidated anywhere counts at once everywhere. What a
+//! row holds is sealed with its place and its vector, and how near it is is computed here again: a row that was damaged,
+//! swapped or written with another key is a miss. Times are the database's: of all clocks it is the one that those who
+//! share it have in common. Nothing a server says and nothing of its URL is ever shown: faults have names of our own.
+
+mod line;
+#[cfg(all(test, not(ossai_loom)))]
+mod tests;
+mod upkeep;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_postgres::Row;
+
+use super::config::{SemanticCache, SemanticPostgres};
+use super::{Fresh, Item, Wanted, cosine};
+use crate::cache::envelope::{Kind, Sealer, Times};
+use crate::cache::marks::{self, Id, Token};
+use crate::cache::memory::{Entry, Value};
+use crate::cache::tier::{Fault, Guard};
+use crate::cache::{parse_value, record, tiers};
+use crate::call::key::Key;
+use crate::client::{Config, Secret};
+use crate::error::Result;
+use crate::observe::TierStats;
+use crate::retry::{Random, SeededRandom};
+use crate::transport::postgres::Database;
+use crate::types::CacheTier;
+use line::{Line, Parameters, Work};
+use upkeep::Upkeep;
+
+/// Groups up to this size are compared whole: 45 ms for vectors of 1,536 numbers on one core (`docs/semantic-cache.md`).
+const EXACTLY: i32 = 10_000;
+/// Most bytes of answers on their way, in KiB; what comes on top is not kept.
+const PENDING: u32 = 16 << 10;
+/// Answers above this size are opened and sealed on a blocking thread.
+const LARGE: usize = 64 << 10;
+/// How long what nobody's answer waits for may take.
+const SLOW: Duration = Duration::from_secs(10);
+/// The database's arithmetic ends somewhere; a hundred years are as good as for ever.
+const MOST_MS: u64 = 100 * 366 * 86_400_000;
+/// Vectors that pgvector stores.
+const MOST_DIMENSIONS: usize = 16_000;
+
+/// One database, shared by the clients of this process that are configured alike.
+pub(super) struct Store {
+    guard: Guard,
+    /// For what answers wait for, and for everything else.
+    quick: Arc<Line>,
+    slow: Arc<Line>,
+    sealer: Arc<Sealer>,
+    pending: Arc<Semaphore>,
+    writes: Semaphore,
+    /// When an index for vectors of a length was last seen to.
+    indexed: Mutex<HashMap<usize, Duration>>,
+    exactly: i32,
+}
+
+/// What a client keeps there.
+pub(crate) struct Shelf {
+    store: Arc<Store>,
+    tenant: Id,
+    upkeep: Arc<Upkeep>,
+}
+
+impl std::fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shelf")
+            .field("guard", &self.store.guard)
+            .finish_non_exhaustive()
+    }
+}
+
+type Told<T> = std::result::Result<T, Fault>;
+
+fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn bytes(ids: &[Id]) -> Vec<Vec<u8>> {
+    let mut ids: Vec<Vec<u8>> = ids.iter().map(|id| id.to_vec()).collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+impl Store {
+    fn of(settings: &SemanticPostgres, config: &Config) -> Result<Arc<Self>> {
+        static SHARED: OnceLock<Mutex<HashMap<[u8; 32], Weak<Store>>>> = OnceLock::new();
+        let shared = SHARED.get_or_init(Mutex::default);
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let identity = identity(settings, config);
+        if let Some(store) = shared.get(&identity).and_then(Weak::upgrade) {
+            return Ok(store);
+        }
+        let store = Arc::new(Self::new(settings, config)?);
+        shared.retain(|_, store| store.strong_count() > 0);
+        shared.insert(identity, Arc::downgrade(&store));
+        Ok(store)
+    }
+
+    fn new(settings: &SemanticPostgres, config: &Config) -> Result<Self> {
+        let random: Arc<dyn Random> = Arc::new(SeededRandom::from_os());
+        // A database answers in real time, however fast a test's clock runs.
+        let scale = u64::from(config.testing.time_scale.unwrap_or(1).max(1));
+        let limit = Duration::from_millis(settings.timeout_ms);
+        let timeout = Duration::from_millis(settings.timeout_ms.saturating_mul(scale));
+        let patience = Duration::from_millis(config.timeouts.connect_ms).min(SLOW);
+        let url = settings.url.clone().unwrap_or_else(|| Secret::new(""));
+        let database = Arc::new(Database::new(
+            SemanticPostgres::URL,
+            &url,
+            patience,
+            config,
+        )?);
+        let line = |connections, limit| {
+            let database = Arc::clone(&database);
+            Arc::new(Line::new(database, connections, patience, limit))
+        };
+        Ok(Self {
+            guard: Guard::new(CacheTier::Semantic, config.testing.clock(), random, timeout),
+            quick: line(settings.connections, limit),
+            slow: line(1, SLOW),
+            sealer: Arc::new(Sealer::new(
+                settings.key.as_ref().map(tiers::derived),
+                tiers::size(settings.compress_from_bytes),
+                tiers::size(settings.max_entry_bytes.min(1 << 29)),
+            )),
+            pending: Arc::new(Semaphore::new(PENDING as usize)),
+            // Looks get their turn although much is being written.
+            writes: Semaphore::new(usize::try_from(settings.connections.div_ceil(2)).unwrap_or(1)),
+            indexed: Mutex::default(),
+            exactly: EXACTLY,
+        })
+    }
+
+    async fn find(
+        &self,
+        wanted: &Wanted<'_>,
+        scopes: &[Id],
+    ) -> Told<(Vec<(f32, Arc<Item>)>, Token)> {
+        let most_bytes = i32::try_from(self.sealer.max_bytes()).unwrap_or(i32::MAX);
+        let max_age = wanted.max_age.map(|age| int(millis(age).min(MOST_MS)));
+        // A little farther than asked for: what counts is what is computed here.
+        let most_far = 1.0 - wanted.threshold + 0.001;
+        let parameters: Parameters = vec![
+            Box::new(wanted.group.0.to_vec()),
+            Box::new(wanted.vector.to_vec()),
+            Box::new(bytes(scopes)),
+            Box::new(most_far),
+            Box::new(max_age),
+            Box::new(most_bytes),
+            Box::new(i32::try_from(wanted.top).unwrap_or(i32::MAX)),
+            Box::new(self.exactly),
+        ];
+        let rows = self.quick.ask(Work::Find, parameters).await?;
+        let mut rows = rows.into_iter();
+        let seen = rows.next().as_ref().and_then(|row| token(row, 0));
+        let seen = seen.ok_or(Fault::Foreign("foreign"))?;
+        let mut near: Vec<(f32, Arc<Item>)> = Vec::with_capacity(wanted.top);
+        for row in rows {
+            match self.read(wanted, &row).await {
+                Some((similarity, item)) if f64::from(similarity) >= wanted.threshold => {
+                    near.push((similarity, Arc::new(item)));
+                }
+                Some(_) => {}
+                None => self.guard.note(Fault::Foreign("foreign")),
+            }
+        }
+        // Of two equally near ones the newer.
+        near.sort_by(|(a, older), (b, newer)| {
+            b.total_cmp(a).then(older.found_age.cmp(&newer.found_age))
+        });
+        Ok((near, seen))
+    }
+
+    /// A row as what is kept, and how near it is; `None` where it is not what was written.
+    async fn read(&self, wanted: &Wanted<'_>, row: &Row) -> Option<(f32, Item)> {
+        let key = Key(row.try_get::<_, Vec<u8>>(1).ok()?.try_into().ok()?);
+        let time = |at| u64::try_from(row.try_get::<_, i64>(at).ok()?.max(0)).ok();
+        let (age, left) = (time(2)?, time(3)?);
+        let answer: Vec<u8> = row.try_get(4).ok()?;
+        let vector: Vec<f32> = row.try_get(5).ok()?;
+        let similarity = cosine(wanted.vector, &vector)?;
+        let place = place(wanted.group, &key, &vector);
+        let sealer = Arc::clone(&self.sealer);
+        let open = move |answer| {
+            let (times, body) = sealer.open(Kind::Completion, &place, answer).ok()?;
+            let (text, value) = unpacked(&body)?;
+            Some((times, text, value))
+        };
+        let (times, text, value) = if answer.len() <= LARGE {
+            open(answer)?
+        } else {
+            let opened = tokio::task::spawn_blocking(move || open(answer));
+            opened.await.ok().flatten()?
+        };
+        // The dates in the row are not sealed; how long it is kept at all is.
+        if age >= times.fresh_until {
+            return None;
+        }
+        let item = Item {
+            key,
+            text,
+            vector: vector.into(),
+            entry: Entry::new(value, wanted.now, Duration::from_millis(left)),
+            found_age: Some(Duration::from_millis(age)),
+        };
+        Some((similarity, item))
+    }
+
+    async fn put(&self, tenant: &Id, fresh: &Arc<Fresh>) -> Told<Option<u64>> {
+        let (sealer, kept) = (Arc::clone(&self.sealer), Arc::clone(fresh));
+        let seal = move || {
+            let ttl = millis(kept.ttl).min(MOST_MS);
+            let times = Times {
+                fresh_until: ttl,
+                kept_until: ttl,
+                ..Times::default()
+            };
+            let place = place(&kept.group, &kept.key, &kept.vector);
+            let body = packed(&kept.text, &kept.value)?;
+            sealer.seal(Kind::Completion, &place, &times, &body)
+        };
+        let sealed = if fresh.value.bytes() <= LARGE {
+            seal()
+        } else {
+            tokio::task::spawn_blocking(seal).await.ok().flatten()
+        };
+        // Too large.
+        let Some(sealed) = sealed else {
+            return Ok(None);
+        };
+        let weight = sealed.len() + fresh.vector.len() * 4 + ROW;
+        let weight = u64::try_from(weight).unwrap_or(u64::MAX);
+        #[allow(clippy::cast_precision_loss)] // exact up to far beyond the hundred years
+        let keep_ms = millis(fresh.ttl).min(MOST_MS) as f64;
+        let parameters: Parameters = vec![
+            Box::new(fresh.group.0.to_vec()),
+            Box::new(fresh.key.0.to_vec()),
+            Box::new(tenant.to_vec()),
+            Box::new(fresh.vector.to_vec()),
+            Box::new(sealed),
+            Box::new(bytes(&fresh.scopes)),
+            Box::new(fresh.seen.unwrap_or(marks::NONE).to_vec()),
+            Box::new(int(weight)),
+            Box::new(keep_ms),
+        ];
+        let asked = self.quick.ask(Work::Put, parameters);
+        let rows = self.guard.within(asked).await?;
+        let kept = rows.first().and_then(|row| row.try_get::<_, bool>(0).ok());
+        Ok(kept.unwrap_or(false).then_some(weight))
+    }
+}
+
+/// About what a row takes beside its answer and its vector, its indexes included.
+const ROW: usize = 256;
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn token(row: &Row, at: usize) -> Option<Token> {
+    let bytes: Option<Vec<u8>> = row.try_get(at).ok()?;
+    bytes?.try_into().ok()
+}
+
+/// What an envelope is sealed with: where it stands, and by what it is found.
+fn place(group: &Key, key: &Key, vector: &[f32]) -> Key {
+    let mut hasher = blake3::Hasher::new_derive_key("ossai 2026 semantic row v1");
+    hasher.update(&group.0);
+    hasher.update(&key.0);
+    for number in vector {
+        hasher.update(&number.to_le_bytes());
+    }
+    Key(*hasher.finalize().as_bytes())
+}
+
+/// `length of the text (4) · text · answer`.
+fn packed(text: &str, value: &Value) -> Option<Vec<u8>> {
+    let mut out = u32::try_from(text.len()).ok()?.to_le_bytes().to_vec();
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(&record::write(value)?);
+    Some(out)
+}
+
+fn unpacked(bytes: &[u8]) -> Option<(Box<str>, Value)> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let (text, rest) = rest.split_at_checked(length)?;
+    let text = std::str::from_utf8(text).ok()?;
+    Some((text.into(), parse_value(Kind::Completion, rest)?))
+}
+
+/// What makes two clients' places the same, secrets included.
+fn identity(settings: &SemanticPostgres, config: &Config) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("ossai 2026 semantic place v1");
+    for secret in [&settings.url, &settings.key] {
+        hasher.update(&Secret::fingerprint(secret.as_ref()));
+    }
+    let time = (config.testing.time_scale, config.testing.wall_jump);
+    let rest = (settings, time, &config.tls, config.timeouts.connect_ms);
+    hasher.update(&serde_json::to_vec(&rest).unwrap_or_default());
+    *hasher.finalize().as_bytes()
+}
+
+impl Shelf {
+    pub(super) fn new(
+        settings: &SemanticPostgres,
+        semantic: &SemanticCache,
+        config: &Config,
+    ) -> Result<Self> {
+        let store = Store::of(settings, config)?;
+        Ok(Self::on(store, semantic, config.tenant.as_deref()))
+    }
+
+    fn on(store: Arc<Store>, semantic: &SemanticCache, tenant: Option<&str>) -> Self {
+        Self {
+            store,
+            tenant: marks::all(tenant),
+            upkeep: Arc::new(Upkeep::new(semantic.max_entries, semantic.max_bytes)),
+        }
+    }
+
+    /// The nearest that count, and the digest of the marks of these scopes.
+    ///
+    /// # Errors
+    /// A word for why it could not be asked.
+    pub(crate) async fn nearest(
+        &self,
+        wanted: &Wanted<'_>,
+        scopes: &[Id],
+    ) -> std::result::Result<(Vec<(f32, Arc<Item>)>, Token), &'static str> {
+        let store = &self.store;
+        let found = store.guard.within(store.find(wanted, scopes)).await;
+        let found = found.map_err(Fault::why)?;
+        store.guard.looked(!found.0.is_empty());
+        Ok(found)
+    }
+
+    /// The vector of exactly this question, where it is kept, and the digest of the marks of these scopes.
+    pub(crate) async fn known(
+        &self,
+        group: &Key,
+        key: &Key,
+        scopes: &[Id],
+    ) -> Option<(Arc<[f32]>, Token)> {
+        let parameters: Parameters = vec![
+            Box::new(group.0.to_vec()),
+            Box::new(key.0.to_vec()),
+            Box::new(bytes(scopes)),
+        ];
+        let asked = self.store.quick.ask(Work::Known, parameters);
+        let rows = self.store.guard.within(asked).await.ok()?;
+        let row = rows.first()?;
+        let vector: Option<Vec<f32>> = row.try_get(1).ok()?;
+        Some((vector?.into(), token(row, 0)?))
+    }
+
+    /// Keeps an answer, beside the call.
+    pub(crate) fn keep(&self, fresh: Fresh) {
+        let guard = &self.store.guard;
+        // Where the marks are not known nobody can say whether it will count.
+        let may = fresh.seen.is_some() && fresh.vector.len() <= MOST_DIMENSIONS;
+        if !may || fresh.ttl.is_zero() || !guard.takes_writes() {
+            return guard.dropped();
+        }
+        let size = fresh.value.bytes() + fresh.vector.len() * 4 + fresh.text.len();
+        let size = u32::try_from(size >> 10).unwrap_or(PENDING);
+        let place = Arc::clone(&self.store.pending);
+        let place = place.try_acquire_many_owned(size.clamp(1, PENDING));
+        let runtime = tokio::runtime::Handle::try_current();
+        let (Ok(place), Ok(runtime)) = (place, runtime) else {
+            return guard.dropped();
+        };
+        let (store, tenant) = (Arc::clone(&self.store), self.tenant);
+        let upkeep = Arc::clone(&self.upkeep);
+        runtime.spawn(async move {
+            let _turn = store.writes.acquire().await;
+            let fresh = Arc::new(fresh);
+            match upkeep.put(&store, &tenant, &fresh).await {
+                Ok(true) => store.guard.stored(),
+                Ok(false) | Err(_) => store.guard.dropped(),
+            }
+            drop(place);
+        });
+    }
+
+    /// Changes the mark of a scope, and takes away what it has.
+    ///
+    /// # Errors
+    /// A word for why it could not be told.
+    pub(crate) async fn invalidate(&self, scope: &Id) -> std::result::Result<(), &'static str> {
+        let fresh = marks::fresh().ok_or("no_randomness")?;
+        let parameters: Parameters = vec![
+            Box::new(self.tenant.to_vec()),
+            Box::new(scope.to_vec()),
+            Box::new(fresh.to_vec()),
+        ];
+        // Not within the time of a look, nor spared because looks failed: somebody waits for it and for nothing less.
+        let told = self.store.slow.ask(Work::Forget, parameters);
+        match tokio::time::timeout(SLOW, told).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(fault)) => {
+                self.store.guard.note(fault);
+                Err(fault.why())
+            }
+            Err(_) => Err("timeout"),
+        }
+    }
+
+    /// Waits until nothing is on its way there.
+    pub(crate) async fn flush(&self) {
+        let _ = self.store.pending.acquire_many(PENDING).await;
+    }
+
+    /// Entries and bytes of the tenant when there was last made room.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        self.upkeep.size()
+    }
+
+    pub(crate) fn stats(&self) -> TierStats {
+        self.store.guard.stats()
+    }
+}
