@@ -43,7 +43,8 @@ pub(crate) struct Looked {
     pub(crate) seen: Option<Token>,
 }
 
-/// A question and its answer, to be kept.
+/// A question and its answer, to be kept. A build without a place that others share asks nothing of what can invalidate it.
+#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
 #[derive(Clone, Debug)]
 pub(crate) struct Fresh {
     pub(crate) group: Key,
