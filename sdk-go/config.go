@@ -234,6 +234,23 @@ type SemanticCache struct {
 	VerifyTimeout time.Duration `json:"verify_timeout_ms"`
 	// Watch is how the share of false hits is measured, and what it may be.
 	Watch SemanticWatch `json:"watch"`
+	// Postgres keeps them in PostgreSQL with pgvector, for processes of many machines and over restarts, in place of this
+	// process. The library of this module has no client for it and refuses it: an orchestrator keeps them there.
+	Postgres *SemanticPostgres `json:"postgres"`
+}
+
+// SemanticPostgres is a PostgreSQL with the extension pgvector that keeps answers for all who name the same one.
+type SemanticPostgres struct {
+	// URL is `postgres://user:password@host/database`; over a network it is TLS.
+	URL string `json:"url"`
+	// Timeout is how long a look or a write may take.
+	Timeout time.Duration `json:"timeout_ms"`
+	// Connections are most at once for looks and writes.
+	Connections       int64 `json:"connections"`
+	MaxEntryBytes     int64 `json:"max_entry_bytes"`
+	CompressFromBytes int64 `json:"compress_from_bytes"`
+	// Key encrypts what is kept there; all who share it need the same.
+	Key string `json:"key"`
 }
 
 // SemanticGates keep two questions apart, each unless it is false.

@@ -158,6 +158,15 @@ export interface SemanticCacheOptions {
     /** The cosine of two answers from which on they say the same; absent means that only equal texts do. */
     answerSimilarity?: number;
   };
+  /** Keeps them in PostgreSQL with pgvector, for many machines and over restarts. For orchestrators, and refused here. */
+  postgres?: {
+    url?: string;
+    timeoutMs?: number;
+    connections?: number;
+    maxEntryBytes?: number;
+    compressFromBytes?: number;
+    key?: string;
+  };
 }
 
 /** Recorded answers of providers, in a file: the same in every language. */

@@ -45,7 +45,7 @@ pub struct Stats {
     pub unpriced: u64,
     /// Records that the usage ledger could not take (`usage.ledger`): calls came faster than its disk could follow.
     pub unrecorded: u64,
-    /// The cache tiers beneath the memory, in the order they are asked.
+    /// The cache tiers beneath the memory, in the order they are asked; last the semantic cache, where others share it.
     pub tiers: Vec<TierStats>,
     /// The semantic cache, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,15 +65,15 @@ pub struct SemanticStats {
     pub refused: u64,
     /// Looks whose near question the verifying model did not take for the same.
     pub unverified: u64,
-    /// Embeddings that could not be had.
+    /// Embeddings that could not be had, and looks that a database did not answer.
     pub failures: u64,
     /// Checks in the window: the call was made although an answer was found.
     pub checked: u64,
     /// Those of them in which the two answers differed.
     pub false_hits: u64,
-    /// Answers kept.
+    /// Answers kept; in a database those of the tenant, when this client last made room there.
     pub entries: u64,
-    /// Bytes of them, with their questions and vectors.
+    /// Bytes of them, with their questions and vectors; likewise.
     pub bytes: u64,
     /// It turned itself off, because too many of its hits were false.
     pub off: bool,

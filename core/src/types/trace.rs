@@ -42,7 +42,7 @@ fn is_zero(n: &u32) -> bool {
 /// | | `refused` | the gate (`numbers`, `negation`, `entities`, `language`, `direction`), or `verify` |
 /// | | `shadow`, `checked` | an answer was found and not given, to be compared |
 /// | | `bypass` | `shape` (the last message is not one text of a user), `length` |
-/// | | `failed` | the embedding's error |
+/// | | `failed` | the embedding's error, or why the database could not be asked (`timeout`, `connect`, `io`, `circuit_open`, `no_pgvector`, `tables` …) |
 /// | `flight` | `started`, `joined` | |
 /// | | `alone` | `coalesce_off`, `not_deterministic` |
 /// | `gather` | `waited` | |

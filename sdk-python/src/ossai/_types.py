@@ -283,6 +283,21 @@ class SemanticWatch(TypedDict, total=False):
     answer_similarity: float
 
 
+class SemanticPostgres(TypedDict, total=False):
+    """A PostgreSQL with the extension pgvector that keeps answers for all who name the same one."""
+
+    #: ``postgres://user:password@host/database``; over a network it is TLS.
+    url: str
+    #: How long a look or a write may take.
+    timeout_ms: int
+    #: Most connections at once for looks and writes.
+    connections: int
+    max_entry_bytes: int
+    compress_from_bytes: int
+    #: Encrypts what is kept there; all who share it need the same.
+    key: str
+
+
 class SemanticCache(TypedDict, total=False):
     """Answers kept for questions that mean the same (``cache={"semantic": …}``)."""
 
@@ -307,6 +322,8 @@ class SemanticCache(TypedDict, total=False):
     verify: str
     verify_timeout_ms: int
     watch: SemanticWatch
+    #: Keeps them in PostgreSQL with pgvector, for many machines and over restarts. For orchestrators, and refused here.
+    postgres: SemanticPostgres
 
 
 class ConfigKeywords(TypedDict, total=False):

@@ -252,8 +252,42 @@ async fn shared(upstream: &Upstream, url: &str) -> Result<bool, Failed> {
         fresh.is_hit() && over.tier == "none",
         &format!("it is kept for its time: {fresh:?}, {over:?}"),
     );
+
+    taught(&own, 5).await?;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let mut options = CallOptions::default();
+    options.cache.refresh = true;
+    let aged = age(&own, 5, CallOptions::default()).await?;
+    let anew = age(&own, 5, options).await?;
+    written().await;
+    let young = age(&own, 5, CallOptions::default()).await?;
+    good &= check(
+        aged.is_some_and(|age| age >= 1_200)
+            && anew.is_none()
+            && young.is_some_and(|age| age < 1_200),
+        &format!(
+            "an answer that is fetched anew takes the old one's place: {aged:?}, {anew:?}, then {young:?} ms old"
+        ),
+    );
+    let mut options = CallOptions::default();
+    options.cache.max_age_ms = Some(100);
+    let old = age(&own, 5, options).await?;
+    good &= check(
+        old.is_none(),
+        &format!("one that is older than a call takes is not given: {old:?}"),
+    );
     good &= invalidated(&own, &mut other, upstream).await?;
     Ok(good)
+}
+
+/// How old the answer is that exactly this question is given; none where it is a new one.
+async fn age(client: &Client, n: u64, mut options: CallOptions) -> Result<Option<u64>, Failed> {
+    options.tags.insert("thing".into(), n.to_string());
+    let request = CompletionRequest {
+        temperature: Some(0.0),
+        ..CompletionRequest::new(MODEL, question(n, 0).as_str())
+    };
+    Ok(client.complete_with(request, options).await?.cache.age_ms)
 }
 
 async fn invalidated(own: &Client, other: &mut Other, upstream: &Upstream) -> Result<bool, Failed> {

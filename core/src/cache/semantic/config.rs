@@ -271,3 +271,65 @@ impl SemanticPostgres {
         check_key(&format!("{}.key", Self::PATH), self.key.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    fn wrong(postgres: &str, more: &str) -> (String, String) {
+        let json = format!(
+            r#"{{"cache": {{"semantic": {{"model": "local/hash", "postgres": {postgres}}}}}{more}}}"#
+        );
+        let error = Config::from_json(&json).unwrap_err();
+        let field = error.fields().field.clone().unwrap_or_default();
+        (field, error.to_string())
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_wrong_database_names_its_path_and_never_repeats_a_secret() {
+        let near = r#""url": "postgres://me:canary@localhost/db""#;
+        let of = |more: &str| format!("{{{near}, {more}}}");
+        for (postgres, field) in [
+            ("{}".to_owned(), ".url"),
+            (r#"{"url": "canary"}"#.into(), ".url"),
+            (r#"{"url": "postgres:///canary"}"#.into(), ".url"),
+            (
+                r#"{"url": "postgres://u:canary@db.example/d?sslmode=disable"}"#.into(),
+                ".url",
+            ),
+            (of(r#""timeout_ms": 0"#), ".timeout_ms"),
+            (of(r#""max_entry_bytes": 0"#), ".max_entry_bytes"),
+            (of(r#""connections": 0"#), ".connections"),
+            (of(r#""connections": 65"#), ".connections"),
+            (of(r#""key": "canary""#), ".key"),
+            (of(r#""prefix": "canary""#), ".prefix"),
+        ] {
+            let (found, message) = wrong(&postgres, "");
+            let field = format!("config.cache.semantic.postgres{field}");
+            assert_eq!(found, field, "{postgres}");
+            assert!(!message.contains("canary"), "{message}");
+        }
+        let replayed = r#", "cassette": {"path": "c.json", "mode": "replay"}"#;
+        let (field, _) = wrong(&format!("{{{near}}}"), replayed);
+        assert_eq!(field, "config.cache.semantic.postgres");
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn neither_the_url_nor_the_key_of_a_database_can_be_shown() {
+        let json = r#"{"cache": {"semantic": {"model": "local/hash", "postgres":
+            {"url": "postgres://u:canary@h/d", "key": "canary canary canary"}}}}"#;
+        let config = Config::from_json(json).unwrap();
+        let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[test]
+    fn a_build_without_the_feature_refuses_a_database_by_its_name() {
+        let (field, message) = wrong(r#"{"url": "postgres://me@localhost/db"}"#, "");
+        assert_eq!(field, "config.cache.semantic.postgres");
+        assert!(message.contains("postgres"), "{message}");
+    }
+}

@@ -34,7 +34,7 @@ use crate::types::CacheTier;
 use line::{Line, Parameters, Work};
 use upkeep::Upkeep;
 
-/// Groups up to this size are compared whole: 45 ms for vectors of 1,536 numbers on one core (`docs/semantic-cache.md`).
+/// Groups up to this size are compared whole: 65 ms for vectors of 1,536 numbers on one core (`docs/semantic-cache.md`).
 const EXACTLY: i32 = 10_000;
 /// Most bytes of answers on their way, in KiB; what comes on top is not kept.
 const PENDING: u32 = 16 << 10;

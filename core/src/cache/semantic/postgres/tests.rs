@@ -497,6 +497,24 @@ async fn large_groups_are_found_by_an_index_nearly_as_if_they_were_compared_whol
     }
 }
 
+#[test]
+#[ignore = "needs OSSAI_TEST_POSTGRES"]
+fn connections_of_a_runtime_that_has_ended_are_made_anew() {
+    let run = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (url, _) = run().block_on(schema("t_runtimes"));
+    let store = store(&config(&url, ""), EXACTLY);
+    for n in 1..=3 {
+        run().block_on(put(&store, n, &[1.0, 0.0], &n.to_string()));
+    }
+    assert_eq!(run().block_on(look(&store, &GROUP, &[1.0, 0.0])).0.len(), 3);
+    assert_eq!(store.guard.stats().faults, 0);
+}
+
 #[tokio::test]
 #[ignore = "needs OSSAI_TEST_POSTGRES"]
 async fn room_is_made_of_what_is_over_then_of_the_oldest_and_unused_marks_go() {
