@@ -34,6 +34,7 @@ __all__ = [
     "Role",
     "SemanticCache",
     "SemanticGates",
+    "SemanticPostgres",
     "SemanticWatch",
     "Tool",
     "ToolChoice",

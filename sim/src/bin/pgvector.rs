@@ -483,6 +483,26 @@ async fn trouble(upstream: &Upstream, url: &str) -> Result<bool, Failed> {
         again.is_ok(),
         &format!("started: and it is told when it is said again: {again:?}"),
     );
+    for n in [2_001, 2_002] {
+        taught(&client, n).await?;
+    }
+    let kept = ask(&client, 2_001, 1).await?;
+    let tag = Invalidation::Tag {
+        name: "thing".into(),
+        value: "2001".into(),
+    };
+    client.invalidate(&tag).await?;
+    // At once, as a machine that loses its power.
+    control("stop").await?;
+    control("start").await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = [ask(&client, 2_001, 1).await?, ask(&client, 2_002, 1).await?];
+    good &= check(
+        kept.is_hit() && !after[0].is_hit() && after[1].is_hit(),
+        &format!(
+            "crashed: what was invalidated just before does not come back, the rest does: {kept:?}, {after:?}"
+        ),
+    );
     good &= through(&client, "hung", 2_200, (told("hang"), told("resume"))).await?;
     let run = |text: &'static str| async move || sql(url, text).await.map(|_| ());
     let dropped = run("DROP EXTENSION vector CASCADE");

@@ -65,6 +65,8 @@ pub(super) struct Store {
 pub(crate) struct Shelf {
     store: Arc<Store>,
     tenant: Id,
+    /// Where its vectors come from: those of another model are not to be compared with them.
+    space: [u8; 32],
     upkeep: Arc<Upkeep>,
 }
 
@@ -309,6 +311,20 @@ fn identity(settings: &SemanticPostgres, config: &Config) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// The embedding model, where it is asked and how long its vectors are.
+fn space(semantic: &SemanticCache, config: &Config) -> [u8; 32] {
+    let provider = semantic.model.split('/').next().unwrap_or_default();
+    let address = config.providers.get(provider);
+    let address = address.and_then(|provider| provider.base_url.as_deref());
+    let mut hasher = blake3::Hasher::new_derive_key("ossai 2026 semantic space v1");
+    for word in [semantic.model.as_str(), address.unwrap_or_default()] {
+        hasher.update(&(word.len() as u64).to_le_bytes());
+        hasher.update(word.as_bytes());
+    }
+    hasher.update(&semantic.dimensions.unwrap_or_default().to_le_bytes());
+    *hasher.finalize().as_bytes()
+}
+
 impl Shelf {
     pub(super) fn new(
         settings: &SemanticPostgres,
@@ -316,15 +332,21 @@ impl Shelf {
         config: &Config,
     ) -> Result<Self> {
         let store = Store::of(settings, config)?;
-        Ok(Self::on(store, semantic, config.tenant.as_deref()))
+        Ok(Self::on(store, semantic, config))
     }
 
-    fn on(store: Arc<Store>, semantic: &SemanticCache, tenant: Option<&str>) -> Self {
+    fn on(store: Arc<Store>, semantic: &SemanticCache, config: &Config) -> Self {
         Self {
             store,
-            tenant: marks::all(tenant),
+            tenant: marks::all(config.tenant.as_deref()),
+            space: space(semantic, config),
             upkeep: Arc::new(Upkeep::new(semantic.max_entries, semantic.max_bytes)),
         }
+    }
+
+    /// The group of those whose vectors are of the same space.
+    fn group(&self, group: &Key) -> Key {
+        Key(*blake3::keyed_hash(&self.space, &group.0).as_bytes())
     }
 
     /// The nearest that count, and the digest of the marks of these scopes.
@@ -337,7 +359,12 @@ impl Shelf {
         scopes: &[Id],
     ) -> std::result::Result<(Vec<(f32, Arc<Item>)>, Token), &'static str> {
         let store = &self.store;
-        let found = store.guard.within(store.find(wanted, scopes)).await;
+        let group = self.group(wanted.group);
+        let wanted = Wanted {
+            group: &group,
+            ..*wanted
+        };
+        let found = store.guard.within(store.find(&wanted, scopes)).await;
         let found = found.map_err(Fault::why)?;
         store.guard.looked(!found.0.is_empty());
         Ok(found)
@@ -351,7 +378,7 @@ impl Shelf {
         scopes: &[Id],
     ) -> Option<(Arc<[f32]>, Token)> {
         let parameters: Parameters = vec![
-            Box::new(group.0.to_vec()),
+            Box::new(self.group(group).0.to_vec()),
             Box::new(key.0.to_vec()),
             Box::new(bytes(scopes)),
         ];
@@ -363,7 +390,8 @@ impl Shelf {
     }
 
     /// Keeps an answer, beside the call.
-    pub(crate) fn keep(&self, fresh: Fresh) {
+    pub(crate) fn keep(&self, mut fresh: Fresh) {
+        fresh.group = self.group(&fresh.group);
         let guard = &self.store.guard;
         // Where the marks are not known nobody can say whether it will count.
         let may = fresh.seen.is_some() && fresh.vector.len() <= MOST_DIMENSIONS;

@@ -117,6 +117,8 @@ CREATE OR REPLACE FUNCTION ossai_semantic_forget_1(of_tenant bytea, of_scope byt
 DECLARE
     gone bigint;
 BEGIN
+    -- What was said to be gone does not come back with a server that crashed. A lost answer is only asked for again.
+    PERFORM set_config('synchronous_commit', 'on', true);
     PERFORM pg_advisory_xact_lock(781835110, hashtext(encode(of_tenant, 'hex')));
     INSERT INTO ossai_semantic_marks_1 AS m (scope, token) VALUES (of_scope, fresh)
         ON CONFLICT (scope) DO UPDATE SET token = excluded.token, changed = clock_timestamp();

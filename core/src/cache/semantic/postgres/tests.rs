@@ -230,7 +230,7 @@ async fn what_was_under_way_when_its_scope_was_invalidated_is_not_kept() {
     let config = config(&url, "");
     let store = store(&config, EXACTLY);
     let semantic = config.cache.semantic.as_ref().unwrap();
-    let shelf = Shelf::on(Arc::clone(&store), semantic, Some("acme"));
+    let shelf = Shelf::on(Arc::clone(&store), semantic, &config);
     let (red, blue) = (scopes(&[("c", "red")]), scopes(&[("c", "blue")]));
     let tag = |value| marks::tag(Some("acme"), "c", value);
     let seen = |scopes: Vec<Id>| {
@@ -347,7 +347,7 @@ async fn writers_invalidations_and_room_making_never_deadlock_and_every_row_coun
                 max_entries: 10,
                 ..config.cache.semantic.clone().unwrap()
             };
-            let shelf = Shelf::on(Arc::clone(&store), &semantic, Some("acme"));
+            let shelf = Shelf::on(Arc::clone(&store), &semantic, &config);
             let pick = |n: u64| u8::try_from(random.next_u64() % n).unwrap();
             let mut kept = 0;
             while tokio::time::Instant::now() < end {
@@ -494,6 +494,50 @@ async fn large_groups_are_found_by_an_index_nearly_as_if_they_were_compared_whol
             scans, 50,
             "{name}: the index is asked for large groups alone"
         );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs OSSAI_TEST_POSTGRES"]
+async fn vectors_of_another_model_address_or_length_are_never_compared() {
+    let (url, _) = schema("t_spaces").await;
+    let config = config(&url, "");
+    let store = store(&config, EXACTLY);
+    let of = |model: &str, dimensions, address: &str| {
+        let semantic = SemanticCache {
+            model: model.into(),
+            dimensions,
+            ..config.cache.semantic.clone().unwrap()
+        };
+        let providers = format!(r#"{{"providers": {{"openai": {{"base_url": "{address}"}}}}}}"#);
+        let mut config = Config::from_json(&providers).unwrap();
+        config.tenant = Some("acme".into());
+        Shelf::on(Arc::clone(&store), &semantic, &config)
+    };
+    let here = "https://one.example/v1";
+    let own = of("openai/small", None, here);
+    let wanted = Wanted {
+        group: &GROUP,
+        vector: &[1.0],
+        now: Duration::ZERO,
+        max_age: None,
+        threshold: 0.5,
+        top: 3,
+    };
+    let own_scopes = scopes(&[]);
+    let (_, seen) = own.nearest(&wanted, &own_scopes).await.unwrap();
+    own.keep((*fresh(1, &[1.0], "a", &own_scopes, seen)).clone());
+    own.flush().await;
+    let known = Key([1; 32]);
+    for (shelf, there) in [
+        (of("openai/small", None, here), 1),
+        (of("openai/large", None, here), 0),
+        (of("openai/small", Some(1), here), 0),
+        (of("openai/small", None, "https://two.example/v1"), 0),
+    ] {
+        let (near, _) = shelf.nearest(&wanted, &own_scopes).await.unwrap();
+        let vector = shelf.known(&GROUP, &known, &own_scopes).await;
+        assert_eq!((near.len(), vector.iter().len()), (there, there));
     }
 }
 
