@@ -14,3 +14,4 @@ pub mod redis;
 pub mod roads;
 pub mod tally;
 pub mod upstream;
+pub mod wordings;

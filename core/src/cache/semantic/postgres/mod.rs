@@ -6,6 +6,7 @@
 //! share it have in common. Nothing a server says and nothing of its URL is ever shown: faults have names of our own.
 
 mod line;
+mod row;
 #[cfg(all(test, not(ossai_loom)))]
 mod tests;
 mod upkeep;
@@ -18,12 +19,11 @@ use tokio::sync::Semaphore;
 use tokio_postgres::Row;
 
 use super::config::{SemanticCache, SemanticPostgres};
-use super::{Fresh, Item, Wanted, cosine};
-use crate::cache::envelope::{Kind, Sealer, Times};
+use super::{Fresh, Item, Wanted};
+use crate::cache::envelope::Sealer;
 use crate::cache::marks::{self, Id, Token};
-use crate::cache::memory::{Entry, Value};
 use crate::cache::tier::{Fault, Guard};
-use crate::cache::{parse_value, record, tiers};
+use crate::cache::tiers;
 use crate::call::key::Key;
 use crate::client::{Config, Secret};
 use crate::error::Result;
@@ -38,8 +38,8 @@ use upkeep::Upkeep;
 const EXACTLY: i32 = 10_000;
 /// Most bytes of answers on their way, in KiB; what comes on top is not kept.
 const PENDING: u32 = 16 << 10;
-/// Answers above this size are opened and sealed on a blocking thread.
-const LARGE: usize = 64 << 10;
+/// About what a row takes beside its answer and its vector, its indexes included.
+const ROW: usize = 256;
 /// How long what nobody's answer waits for may take.
 const SLOW: Duration = Duration::from_secs(10);
 /// The database's arithmetic ends somewhere; a hundred years are as good as for ever.
@@ -181,59 +181,8 @@ impl Store {
         Ok((near, seen))
     }
 
-    /// A row as what is kept, and how near it is; `None` where it is not what was written.
-    async fn read(&self, wanted: &Wanted<'_>, row: &Row) -> Option<(f32, Item)> {
-        let key = Key(row.try_get::<_, Vec<u8>>(1).ok()?.try_into().ok()?);
-        let time = |at| u64::try_from(row.try_get::<_, i64>(at).ok()?.max(0)).ok();
-        let (age, left) = (time(2)?, time(3)?);
-        let answer: Vec<u8> = row.try_get(4).ok()?;
-        let vector: Vec<f32> = row.try_get(5).ok()?;
-        let similarity = cosine(wanted.vector, &vector)?;
-        let place = place(wanted.group, &key, &vector);
-        let sealer = Arc::clone(&self.sealer);
-        let open = move |answer| {
-            let (times, body) = sealer.open(Kind::Completion, &place, answer).ok()?;
-            let (text, value) = unpacked(&body)?;
-            Some((times, text, value))
-        };
-        let (times, text, value) = if answer.len() <= LARGE {
-            open(answer)?
-        } else {
-            let opened = tokio::task::spawn_blocking(move || open(answer));
-            opened.await.ok().flatten()?
-        };
-        // The dates in the row are not sealed; how long it is kept at all is.
-        if age >= times.fresh_until {
-            return None;
-        }
-        let item = Item {
-            key,
-            text,
-            vector: vector.into(),
-            entry: Entry::new(value, wanted.now, Duration::from_millis(left)),
-            found_age: Some(Duration::from_millis(age)),
-        };
-        Some((similarity, item))
-    }
-
     async fn put(&self, tenant: &Id, fresh: &Arc<Fresh>) -> Told<Option<u64>> {
-        let (sealer, kept) = (Arc::clone(&self.sealer), Arc::clone(fresh));
-        let seal = move || {
-            let ttl = millis(kept.ttl).min(MOST_MS);
-            let times = Times {
-                fresh_until: ttl,
-                kept_until: ttl,
-                ..Times::default()
-            };
-            let place = place(&kept.group, &kept.key, &kept.vector);
-            let body = packed(&kept.text, &kept.value)?;
-            sealer.seal(Kind::Completion, &place, &times, &body)
-        };
-        let sealed = if fresh.value.bytes() <= LARGE {
-            seal()
-        } else {
-            tokio::task::spawn_blocking(seal).await.ok().flatten()
-        };
+        let sealed = self.sealed(fresh).await;
         // Too large.
         let Some(sealed) = sealed else {
             return Ok(None);
@@ -260,9 +209,6 @@ impl Store {
     }
 }
 
-/// About what a row takes beside its answer and its vector, its indexes included.
-const ROW: usize = 256;
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -270,33 +216,6 @@ fn millis(duration: Duration) -> u64 {
 fn token(row: &Row, at: usize) -> Option<Token> {
     let bytes: Option<Vec<u8>> = row.try_get(at).ok()?;
     bytes?.try_into().ok()
-}
-
-/// What an envelope is sealed with: where it stands, and by what it is found.
-fn place(group: &Key, key: &Key, vector: &[f32]) -> Key {
-    let mut hasher = blake3::Hasher::new_derive_key("ossai 2026 semantic row v1");
-    hasher.update(&group.0);
-    hasher.update(&key.0);
-    for number in vector {
-        hasher.update(&number.to_le_bytes());
-    }
-    Key(*hasher.finalize().as_bytes())
-}
-
-/// `length of the text (4) · text · answer`.
-fn packed(text: &str, value: &Value) -> Option<Vec<u8>> {
-    let mut out = u32::try_from(text.len()).ok()?.to_le_bytes().to_vec();
-    out.extend_from_slice(text.as_bytes());
-    out.extend_from_slice(&record::write(value)?);
-    Some(out)
-}
-
-fn unpacked(bytes: &[u8]) -> Option<(Box<str>, Value)> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    let (text, rest) = rest.split_at_checked(length)?;
-    let text = std::str::from_utf8(text).ok()?;
-    Some((text.into(), parse_value(Kind::Completion, rest)?))
 }
 
 /// What makes two clients' places the same, secrets included.

@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use tokio_postgres::{Client, NoTls};
 
+use super::row::{place, unpacked};
 use super::*;
 use crate::cache::Scopes;
+use crate::cache::envelope::Kind;
+use crate::cache::memory::{Entry, Value};
 use crate::cache::semantic::normalised;
 use crate::types::{Answer, Completion};
 
