@@ -129,7 +129,7 @@ pub struct Gates {
     pub numbers: bool,
     /// Another count of negations, or a word and its opposite.
     pub negation: bool,
-    /// Names, quotations or identifiers only one of them has.
+    /// Names, quotations or identifiers only one of them has, or another expression where all the rest is the same.
     pub entities: bool,
     /// Another language or script.
     pub language: bool,
