@@ -544,6 +544,25 @@ async fn vectors_of_another_model_address_or_length_are_never_compared() {
     }
 }
 
+#[tokio::test]
+#[ignore = "needs OSSAI_TEST_POSTGRES"]
+async fn a_database_that_takes_no_writes_is_still_read() {
+    let (url, _) = schema("t_readonly").await;
+    put(&store(&config(&url, ""), EXACTLY), 1, &[1.0, 0.0], "a").await;
+    let url = url.replace(
+        "?options=",
+        "?options=-cdefault_transaction_read_only%3Don%20",
+    );
+    let store = store(&config(&url, ""), EXACTLY);
+    let (near, seen) = look(&store, &GROUP, &[1.0, 0.0]).await;
+    assert_eq!(near.len(), 1);
+    let fresh = fresh(2, &[1.0, 0.0], "b", &scopes(&[]), seen);
+    let refused = store.put(&tenant(), &fresh).await;
+    assert_eq!(refused, Err(Fault::Refused("read_only")));
+    assert!(!store.guard.takes_writes(), "it is spared them for a while");
+    assert_eq!(look(&store, &GROUP, &[1.0, 0.0]).await.0.len(), 1);
+}
+
 #[test]
 #[ignore = "needs OSSAI_TEST_POSTGRES"]
 fn connections_of_a_runtime_that_has_ended_are_made_anew() {
