@@ -135,15 +135,7 @@ impl Shown {
         if error.fields().partial.is_some() {
             return error;
         }
-        let cause = error.fields();
-        let message = format!("the stream broke: {}", cause.message);
-        let (kind, code) = (cause.kind, cause.provider_code.clone());
-        let (status, after) = (cause.http_status, cause.retry_after_ms);
-        Error::new(ErrorKind::StreamInterrupted, message).with(|fields| {
-            fields.detail = Some(kind.name().into());
-            fields.provider_code = code;
-            fields.http_status = status;
-            fields.retry_after_ms = after;
+        interrupted(&error).with(|fields| {
             fields.billed = Billed::Maybe;
             fields.partial = Some(Box::new(self.partial()));
         })
@@ -157,6 +149,19 @@ impl Shown {
             partial: Some(Box::new(self.partial())),
         }
     }
+}
+
+/// The error of a stream that broke for this reason after something of it was shown.
+pub(super) fn interrupted(error: &Error) -> Error {
+    let cause = error.fields();
+    let message = format!("the stream broke: {}", cause.message);
+    Error::new(ErrorKind::StreamInterrupted, message).with(|fields| {
+        fields.detail = Some(cause.kind.name().into());
+        fields.provider_code.clone_from(&cause.provider_code);
+        fields.http_status = cause.http_status;
+        (fields.upstream_request_id).clone_from(&cause.upstream_request_id);
+        fields.retry_after_ms = cause.retry_after_ms;
+    })
 }
 
 /// What of the shown has not come yet in a copy that is to go on with it.

@@ -13,7 +13,7 @@ use super::budget::Billable;
 use super::flight::Publisher;
 use super::fold::Fold;
 use super::pipeline::{Failure, Flight, Success, Try};
-use super::shown::Skip;
+use super::shown::{Skip, interrupted, is_about};
 use crate::cache::memory::event_bytes;
 use crate::cache::turn::Lease;
 use crate::client::config::ProviderKind;
@@ -97,15 +97,7 @@ impl<'a> Relay<'a> {
         }
         if !self.committed {
             self.held.append(events);
-            let only_opening = self.held.iter().all(|event| {
-                matches!(
-                    event,
-                    StreamEvent::Start { .. }
-                        | StreamEvent::Usage { .. }
-                        | StreamEvent::Extra { .. }
-                )
-            });
-            if only_opening {
+            if self.held.iter().all(is_about) {
                 return Ok(());
             }
             self.claim()?;
@@ -156,20 +148,7 @@ impl<'a> Relay<'a> {
             | ErrorKind::StreamInterrupted => error,
             // The name of what fired is worth more than the one word for all of them.
             ErrorKind::Timeout => error.with(|fields| fields.retriable = false),
-            kind => Error::new(
-                ErrorKind::StreamInterrupted,
-                format!("the stream broke: {}", error.fields().message),
-            )
-            .with(|fields| {
-                let cause = error.fields();
-                fields.detail = Some(kind.name().into());
-                fields.provider_code.clone_from(&cause.provider_code);
-                fields.http_status = cause.http_status;
-                fields
-                    .upstream_request_id
-                    .clone_from(&cause.upstream_request_id);
-                fields.retry_after_ms = cause.retry_after_ms;
-            }),
+            _ => interrupted(&error),
         };
         let error = error.with(|fields| {
             fields.billed = Billed::Yes;

@@ -101,6 +101,7 @@ impl Follow {
     fn take(&mut self, sealer: &Sealer) -> Option<Vec<StreamEvent>> {
         let mut new = Vec::new();
         let mut bytes = self.rest.as_slice();
+        let all = bytes.len();
         while let Some((length, after)) = bytes.split_first_chunk::<4>() {
             let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
             if !(OVERHEAD..=sealer.max_bytes()).contains(&length) {
@@ -119,7 +120,8 @@ impl Follow {
             new.extend(events.into_iter().skip(known));
             self.events = self.events.max(end);
         }
-        self.rest = bytes.to_vec();
+        let read = all - bytes.len();
+        self.rest.drain(..read);
         Some(new)
     }
 }
