@@ -93,6 +93,7 @@ impl Scopes {
     }
 
     /// All that a look asks for.
+    #[cfg(feature = "redis")]
     pub(super) fn asked(&self) -> Vec<Id> {
         [&[self.any], &self.of(self.tags.as_ref())[..]].concat()
     }

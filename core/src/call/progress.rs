@@ -45,7 +45,9 @@ pub(crate) struct Progress {
     /// What its callers were shown of another process's stream.
     pub(super) shown: OnceLock<Box<Mutex<Shown>>>,
     /// What is written down of it, and how many have joined it, where there is a ledger of usage.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
     pub(super) record: Slot,
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
     pub(super) joined: AtomicU32,
     /// The latest moment the callers of a client, who are one caller here, wait for; `u64::MAX` where nobody told.
     patience: Patience,
