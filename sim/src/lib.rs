@@ -9,6 +9,8 @@ pub mod books;
 pub mod call;
 pub mod chance;
 pub mod http;
+pub mod other;
+pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod roads;

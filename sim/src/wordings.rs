@@ -1,13 +1,10 @@
-//! Questions in two wordings, whom they are put to, and the database their answers are kept in.
+//! Questions in two wordings, and whom they are put to.
 
 use std::time::Duration;
 
 use ossai::{CallOptions, Client, CompletionRequest};
 use serde_json::{Value, json};
-use tokio::process::Command;
-use tokio_postgres::NoTls;
 
-use crate::arguments::text;
 use crate::chance::Chance;
 use crate::roads::{self, Failed};
 use crate::upstream::{Upstream, answer_to};
@@ -103,34 +100,4 @@ pub async fn taught(client: &Client, n: u64) -> Result<Got, Failed> {
 /// Writes go beside the call.
 pub async fn written() {
     tokio::time::sleep(Duration::from_millis(300)).await;
-}
-
-/// Has the server stopped, started, hung or resumed by the program of `--control`.
-///
-/// # Errors
-/// When it cannot.
-pub async fn control(what: &str) -> Result<(), Failed> {
-    let program = text("control").ok_or("expected --control PROGRAM")?;
-    let status = Command::new(program).arg(what).status().await?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("the server cannot {what}").into())
-    }
-}
-
-/// What the administrator of a database says there; the first word of each row.
-///
-/// # Errors
-/// The database's.
-pub async fn sql(url: &str, text: &str) -> Result<Vec<String>, Failed> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    let mut words = Vec::new();
-    for message in client.simple_query(text).await? {
-        if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
-            words.push(row.get(0).unwrap_or_default().to_owned());
-        }
-    }
-    Ok(words)
 }

@@ -5,17 +5,16 @@
 //! each number it reads where the answer came from.
 
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ossai::{CallOptions, Client, CompletionRequest, Config, Invalidation};
 use serde_json::json;
 use sim::arguments::text;
+use sim::other::Other;
 use sim::redis::Redis;
 use sim::roads::Failed;
 use sim::tally::{check, verdict};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 const MODEL: &str = "local/extract";
 /// What a memory is trusted for, and room for a busy machine.
@@ -44,49 +43,6 @@ async fn serve(url: &str) -> Result<(), Failed> {
         println!("{}", ask(&client, &n?).await?);
     }
     Ok(())
-}
-
-/// The other process.
-struct Other {
-    child: Child,
-    to: ChildStdin,
-    from: Lines<BufReader<ChildStdout>>,
-}
-
-impl Other {
-    fn start(url: &str) -> Result<Self, Failed> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--serve", url])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let to = child.stdin.take().ok_or("no standard input")?;
-        let from = child.stdout.take().ok_or("no standard output")?;
-        let from = BufReader::new(from).lines();
-        Ok(Self { child, to, from })
-    }
-
-    async fn begin(&mut self, n: &str) -> Result<(), Failed> {
-        Ok(self.to.write_all(format!("{n}\n").as_bytes()).await?)
-    }
-
-    async fn end(&mut self) -> Result<String, Failed> {
-        let line = tokio::time::timeout(Duration::from_secs(20), self.from.next_line()).await??;
-        Ok(line.ok_or("the other process ended")?)
-    }
-
-    async fn ask(&mut self, n: &str) -> Result<String, Failed> {
-        self.begin(n).await?;
-        self.end().await
-    }
-
-    async fn signal(&self, name: &str) -> Result<(), Failed> {
-        let id = self.child.id().ok_or("no other process")?.to_string();
-        let how = format!("-{name}");
-        Command::new("kill").args([&how, &id]).status().await?;
-        Ok(())
-    }
 }
 
 fn tag(value: &str) -> Invalidation {

@@ -11,10 +11,10 @@ use ossai::{Client, CompletionRequest, Error, ErrorKind};
 use serde_json::{Value, json};
 use sim::arguments::text;
 use sim::books::fresh;
+use sim::postgres::control;
 use sim::roads::{self, Failed};
 use sim::tally::{check, verdict};
 use sim::upstream::Upstream;
-use tokio::process::Command;
 use tokio::task::JoinSet;
 
 /// What each call holds and uses.
@@ -25,16 +25,6 @@ fn request() -> CompletionRequest {
         max_tokens: Some(OUTPUT),
         temperature: Some(1.0),
         ..CompletionRequest::new("openai/gpt-4o-mini", "call-ledger")
-    }
-}
-
-async fn control(what: &str) -> Result<(), Failed> {
-    let program = text("control").ok_or("expected --control PROGRAM")?;
-    let status = Command::new(program).arg(what).status().await?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("the server cannot {what}").into())
     }
 }
 

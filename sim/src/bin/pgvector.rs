@@ -4,18 +4,17 @@
 //! `--postgres URL`, of a role that may do everything in a database of its own; `--control PROGRAM`, which is called with
 //! `stop` and `start`. The other process is this program with `--serve CONFIG`.
 
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use ossai::{CallOptions, Client, CompletionRequest, Invalidation};
 use serde_json::{Value, json};
 use sim::arguments::text;
+use sim::postgres::{control, sql};
 use sim::roads::{self, Failed};
-use sim::tally::check;
+use sim::tally::{check, verdict};
 use sim::upstream::Upstream;
-use sim::wordings::{Got, MODEL, ask, config, control, question, sql, taught, written};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use sim::wordings::{Got, MODEL, ask, config, question, taught, written};
 use tokio::task::JoinSet;
 
 async fn serve(config: &str) -> Result<(), Failed> {
@@ -30,39 +29,20 @@ async fn serve(config: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The other process.
-struct Other {
-    _child: Child,
-    to: ChildStdin,
-    from: Lines<BufReader<ChildStdout>>,
-}
+/// The other process, asked as this one is.
+struct Other(sim::other::Other);
 
 impl Other {
     fn start(config: &Value) -> Result<Self, Failed> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--serve", &config.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let to = child.stdin.take().ok_or("no standard input")?;
-        let from = child.stdout.take().ok_or("no standard output")?;
-        let from = BufReader::new(from).lines();
-        Ok(Self {
-            _child: child,
-            to,
-            from,
-        })
+        Ok(Self(sim::other::Other::start(&config.to_string())?))
     }
 
     async fn begin(&mut self, n: u64, wording: u64) -> Result<(), Failed> {
-        let line = format!("{n} {wording}\n");
-        Ok(self.to.write_all(line.as_bytes()).await?)
+        self.0.begin(&format!("{n} {wording}")).await
     }
 
     async fn end(&mut self) -> Result<Got, Failed> {
-        let line = tokio::time::timeout(Duration::from_secs(20), self.from.next_line()).await??;
-        let line = line.ok_or("the other process ended")?;
+        let line = self.0.end().await?;
         let (tier, similarity) = line.split_once(' ').ok_or("expected two words")?;
         Ok(Got {
             tier: tier.into(),
@@ -303,10 +283,5 @@ async fn main() -> ExitCode {
             }
         };
     }
-    let good = checks().await;
-    if good.unwrap_or_else(|error| check(false, &error.to_string())) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    verdict(checks().await)
 }

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use ossai::{Client, ErrorKind, Invalidation};
 use sim::arguments::text;
+use sim::postgres::{control, sql};
 use sim::roads::{self, Failed};
-use sim::tally::check;
+use sim::tally::{check, verdict};
 use sim::upstream::Upstream;
-use sim::wordings::{RECOVERS, ROOM, TIMEOUT_MS, ask, config, control, sql, taught, written};
+use sim::wordings::{RECOVERS, ROOM, TIMEOUT_MS, ask, config, taught, written};
 use tokio::task::JoinSet;
 
 /// Calls go on for a while, in other words; the longest of them, and whether the database answered any.
@@ -246,10 +247,5 @@ async fn checks() -> Result<bool, Failed> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let good = checks().await;
-    if good.unwrap_or_else(|error| check(false, &error.to_string())) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    verdict(checks().await)
 }

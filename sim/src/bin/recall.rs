@@ -12,7 +12,7 @@ use serde_json::json;
 use sim::arguments::{number, text};
 use sim::chance::Chance;
 use sim::roads::{self, Failed};
-use sim::tally::check;
+use sim::tally::{check, verdict};
 use sim::upstream::Upstream;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client as Sql, NoTls, Statement};
@@ -265,10 +265,5 @@ async fn checks() -> Result<bool, Failed> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let good = checks().await;
-    if good.unwrap_or_else(|error| check(false, &error.to_string())) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    verdict(checks().await)
 }
